@@ -16,6 +16,7 @@ from jobs_app.jobs.importers.beat_schedules import zone_name
 from jobs_app.jobs.importers.cron_from_values import CronValues, cron_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.jobs.importers.periodic_entry import Timing
+from jobs_app.schedules.union import MAX_SCHEDULES
 
 #: The least and the greatest value of each field that an expression here has.
 _BOUNDS = {
@@ -51,14 +52,16 @@ def timing_of_trigger(trigger: Any, next_run: datetime | None, *, at: datetime) 
 
     *at* is now.
     """
-    read = _READERS.get(trigger.kind) if isinstance(trigger, Stored) else None
-    if read is None:
-        kind = trigger.kind if isinstance(trigger, Stored) else type(trigger).__name__
+    kind = trigger.kind if isinstance(trigger, Stored) else type(trigger).__name__
+    read = _READERS.get(kind)
+    if read is None and kind != "OrTrigger":
         raise Refused(
             f"{kind} is no trigger that a schedule here has: cron, interval and date are.",
             "Make one job for each of its schedules.",
         )
     try:
+        if read is None:
+            return _either(trigger.state, at=at)
         timing: Timing = read(trigger.state, next_run)
         return _with_window(timing, trigger.state, at=at)
     except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -71,13 +74,10 @@ def _with_window(timing: Timing, state: Mapping[str, Any], *, at: datetime) -> T
     """Return *timing* with the start, the end and the jitter of a trigger. Raises Refused."""
     more: dict[str, Any] = {}
     differences = timing.differences
-    start, end = state.get("start_date"), state.get("end_date")
+    start, end = state.get("start_date"), _end_of(state)
     if isinstance(start, datetime) and start > at and "cron" in timing.schedule:
         more["start_at"] = rfc3339(start)
     if end is not None:
-        if not isinstance(end, datetime):
-            midnight = datetime.combine(end, time(), tzinfo=state["timezone"])
-            end = midnight + timedelta(days=1, seconds=-1)
         if end <= at:
             raise Refused(f"It has ended ({rfc3339(end)}).")
         # The end itself is a fire there.
@@ -225,6 +225,49 @@ def _days(expressions: Sequence[Stored]) -> _Days:
 def _numbered_weekdays(expressions: Sequence[Stored]) -> tuple[str, ...]:
     is_numbered = any(one.kind == "RangeExpression" for one in expressions)
     return (WEEKDAYS_FROM_MONDAY,) if is_numbered else ()
+
+
+def _either(state: Mapping[str, Any], *, at: datetime) -> Timing:
+    """Return one schedule for each trigger of an OrTrigger that has not ended. Raises Refused."""
+    crons = list(_crons(state))
+    left = [cron for cron in crons if (end := _end_of(cron)) is None or end > at]
+    if not left:
+        raise Refused("All of its triggers have ended.")
+    if len(left) > MAX_SCHEDULES:
+        raise Refused(f"Its OrTrigger has {len(left)} triggers; a job has {MAX_SCHEDULES} at most.")
+    jitter = state.get("jitter")
+    first, *others = [
+        _with_window(_cron(cron, None), {**cron, "jitter": cron.get("jitter") or jitter}, at=at)
+        for cron in left
+    ]
+    differences = dict.fromkeys(d for timing in (first, *others) for d in timing.differences)
+    more = tuple({**other.schedule, "timezone": other.timezone} for other in others)
+    return replace(first, differences=tuple(differences), others=more)
+
+
+def _crons(state: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the states of the cron triggers of an OrTrigger. Raises Refused for other kinds."""
+    for reference, trigger in state["triggers"]:
+        kind = str(reference).rpartition(":")[2]
+        if kind == "OrTrigger":
+            yield from _crons(trigger)
+        elif kind == "CronTrigger":
+            yield trigger
+        else:
+            # An interval counts from the last fire of any of them; a date fires only as the first.
+            raise Refused(
+                f"Its OrTrigger has a trigger {kind}, whose fires depend there on the others.",
+                "Make one job for each of its triggers.",
+            )
+
+
+def _end_of(state: Mapping[str, Any]) -> datetime | None:
+    """Return the last instant at which a trigger may fire."""
+    end = state.get("end_date")
+    if end is None or isinstance(end, datetime):
+        return end
+    midnight = datetime.combine(end, time(), tzinfo=state["timezone"])
+    return midnight + timedelta(days=1, seconds=-1)
 
 
 _READERS = {

@@ -32,7 +32,8 @@ class Draft:
     `name` is the one for a new job, if it is free; with `is_named` the source has it, too.
     `described` are the names of all kwargs that the source determines, None for all: those that
     `kwargs` does not have are removed from a present job. `timezone` is None if the source leaves
-    it to the importer. `fields` are others that it determines. With `is_paused` a new job waits.
+    it to the importer. `others` are more schedules, with their zones: then the source has all of
+    them. `fields` are others that it determines. With `is_paused` a new job waits.
     `is_mailed` says that the source mails the output of its runs.
     """
 
@@ -47,6 +48,7 @@ class Draft:
     is_named: bool = False
     is_paused: bool = False
     is_mailed: bool = False
+    others: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,13 @@ def same_task(draft: Draft, jobs: Sequence[Json]) -> Json | None:
 def _has_times(draft: Draft, job: Json) -> bool:
     """Tell whether one of the schedules of *job* starts the task of *draft* at its times."""
     zone = draft.timezone
-    return _has_same_arguments(draft, job) and any(
-        _fires_at(draft, schedule) and zone in (None, schedule.get("timezone"))
-        for schedule in _schedules(job)
+    return _has_same_arguments(draft, job) and (
+        _has_schedules(draft, _schedules(job))
+        if draft.others
+        else any(
+            _fires_at(draft.schedule, schedule) and zone in (None, schedule.get("timezone"))
+            for schedule in _schedules(job)
+        )
     )
 
 
@@ -120,14 +126,20 @@ def _has_same_arguments(draft: Draft, job: Json) -> bool:
 
 
 def _is_same(draft: Draft, job: Json) -> bool:
-    return _has_same_arguments(draft, job) and _fires_at(draft, _schedules(job)[0])
-
-
-def _fires_at(draft: Draft, schedule: Json) -> bool:
-    # Not by its anchor: a job keeps the one that it got.
-    return all(
-        schedule.get(name) == value for name, value in draft.schedule.items() if name != "anchor_at"
+    schedules = _schedules(job)
+    return _has_same_arguments(draft, job) and _has_schedules(
+        draft, schedules if draft.others else schedules[:1]
     )
+
+
+def _has_schedules(draft: Draft, schedules: Sequence[Json]) -> bool:
+    wanted = [draft.schedule, *draft.others]
+    return len(wanted) == len(schedules) and all(map(_fires_at, wanted, schedules))
+
+
+def _fires_at(wanted: Mapping[str, Any], schedule: Json) -> bool:
+    # Not by its anchor: a job keeps the one that it got.
+    return all(schedule.get(name) == value for name, value in wanted.items() if name != "anchor_at")
 
 
 def _schedules(job: Json) -> list[Json]:
@@ -193,8 +205,12 @@ def _new(draft: Draft, taken: Collection[str], defaults: Defaults) -> Json:
         "origin": defaults.origin,
         "task": draft.task,
         "kwargs": dict(draft.kwargs),
-        "schedule": {**draft.schedule, "timezone": draft.timezone or defaults.timezone},
     }
+    schedule = {**draft.schedule, "timezone": draft.timezone or defaults.timezone}
+    if draft.others:
+        document["schedules"] = [schedule, *map(dict, draft.others)]
+    else:
+        document["schedule"] = schedule
     if draft.description:
         document["description"] = draft.description
     if defaults.tags:
@@ -209,8 +225,10 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     described = before if draft.described is None else draft.described
     kwargs = {name: value for name, value in before.items() if name not in described}
     document["kwargs"] = kwargs | dict(draft.kwargs)
-    # The first one is the source's; people have added the others.
+    # The first one is the source's; people have added the others, unless the source has several.
     first, *others = _schedules(job)
+    if draft.others:
+        others = [dict(schedule) for schedule in draft.others]
     before = {n: v for n, v in first.items() if v is not None}
     kept = {n: v for n, v in before.items() if n in ("start_at", "end_at", "jitter_seconds")}
     schedule = dict(draft.schedule)
@@ -221,6 +239,7 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     )
     schedule |= {**kept, **schedule, "timezone": timezone}
     if others:
+        document.pop("schedule", None)
         document["schedules"] = [schedule, *others]
     else:
         document["schedule"] = schedule

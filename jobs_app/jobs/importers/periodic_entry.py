@@ -37,12 +37,14 @@ _CALLBACKS = ("link", "chain", "chord", "group_id")
 class Timing:
     """The schedule of an entry as the API takes it, without its zone, and what differs here.
 
-    `timezone` is None if the source has none.
+    `timezone` is None if the source has none. `others` are more schedules of the entry, with
+    their zones.
     """
 
     schedule: Json
     timezone: str | None = None
     differences: tuple[str, ...] = ()
+    others: tuple[Json, ...] = ()
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ def draft_of(
         kwargs=kwargs,
         schedule=entry.timing.schedule,
         timezone=entry.timing.timezone,
+        others=entry.timing.others,
         described=None,
         description=entry.description[:MOST_DESCRIPTION],
         fields={n: v for n, v in like_source.items() if n not in declared} | entry.fields,

@@ -14,12 +14,14 @@ from zoneinfo import ZoneInfo
 import redis
 from celery import Celery
 from celery.schedules import ParseException, crontab, schedule
+from dateutil.rrule import weekday
 
 from jobs_app.core.text import rfc3339, shortened
 from jobs_app.jobs.importers.beat_modules import LEFT_OUT, OWN_TASKS, check_task
 from jobs_app.jobs.importers.beat_schedules import timing_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.jobs.importers.periodic_entry import PeriodicEntry, Timing, follow_options
+from jobs_app.jobs.importers.recurrence_rules import timing_of_rule
 from jobs_app.schedules.schedule import Schedule, next_fire
 
 CONNECT_SECONDS = 5.0
@@ -53,10 +55,10 @@ class StoredEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unknown:
-    """A value of the JSON that is of a type which a job does not have."""
+class _Rule:
+    """A recurrence rule as the JSON has it."""
 
-    type: str
+    values: Mapping[str, Any]
 
 
 def read_store(url: str, key_prefix: str) -> list[StoredEntry]:
@@ -120,20 +122,21 @@ def _fill_in(
     at: datetime,
 ) -> None:
     beat_schedule = definition.get("schedule")
-    if isinstance(beat_schedule, _Unknown):
-        raise Refused(
-            f"Its schedule is an {beat_schedule.type} of RedBeat, which jobs-app does not have.",
-            "Write its times as a crontab or as an interval.",
-        )
-    if not isinstance(beat_schedule, schedule | crontab):
+    if isinstance(beat_schedule, _Rule):
+        made.text += ", rrule"
+        check_task(made.task)
+        made.timing = timing_of_rule(beat_schedule.values, at=at)
+        made.differences += made.timing.differences
+    elif isinstance(beat_schedule, schedule | crontab):
+        made.text += f", {shortened(repr(beat_schedule).strip('<>'), 100)}"
+        check_task(made.task)
+        beat_schedule.app = app
+        # The zone is the importer's to say.
+        timing, last_start = timing_of(beat_schedule, at=at), _last_start(stored.meta)
+        made.timing = with_last_start(replace(timing, timezone=None), last_start)
+        made.differences += [*timing.differences, *_other_zone(timing, last_start, stored.score)]
+    else:
         raise Refused("It has no schedule.")
-    made.text += f", {shortened(repr(beat_schedule).strip('<>'), 100)}"
-    check_task(made.task)
-    beat_schedule.app = app
-    # The zone is the importer's to say.
-    timing, last_start = timing_of(beat_schedule, at=at), _last_start(stored.meta)
-    made.timing = with_last_start(replace(timing, timezone=None), last_start)
-    made.differences += [*timing.differences, *_other_zone(timing, last_start, stored.score)]
     made.args, made.kwargs = definition.get("args") or (), definition.get("kwargs") or {}
     options = definition.get("options") or {}
     follow_options(made, options if isinstance(options, Mapping) else {})
@@ -213,8 +216,10 @@ def _decode_object(fields: dict[str, Any]) -> Any:
         return schedule(float(values["every"]), bool(values.get("relative")))
     if kind == "crontab":
         return crontab(**values)
-    if kind in ("rrule", "weekday"):
-        return _Unknown(kind)
+    if kind == "weekday":
+        return weekday(**values)
+    if kind == "rrule":
+        return _Rule(values)
     return fields
 
 

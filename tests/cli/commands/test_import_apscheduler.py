@@ -71,7 +71,7 @@ def test_stored_jobs_become_jobs_and_a_second_import_changes_nothing(run: Run, s
     assert before["once"]["schedule"]["at"] == "2099-01-01T07:00:00Z"
     assert before["off"]["state"] == "paused"
     assert {job["time_limit_seconds"] for job in before.values()} == {None}
-    assert "REFUSED: OrTrigger is no trigger" in first.stdout
+    assert "REFUSED: Its OrTrigger has a trigger IntervalTrigger" in first.stdout
     assert "args[0] is a datetime" in first.stdout
     assert "Not as in APScheduler, for all of these jobs:" in first.stdout
 

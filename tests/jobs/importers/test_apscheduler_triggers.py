@@ -11,7 +11,8 @@ from jobs_app.jobs.importers.apscheduler_pickles import Stored, read_state
 from jobs_app.jobs.importers.apscheduler_triggers import timing_of_trigger
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import timezones
-from jobs_app.schedules.schedule import Schedule, fires
+from jobs_app.schedules.schedule import Schedule
+from jobs_app.schedules.union import fires, union
 from tests.jobs.importers.apscheduler_states import TRIGGERS
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,8 +21,12 @@ PARIS = timezones.load("Europe/Paris")
 
 
 def schedule_of(trigger: object, next_run: datetime | None = None) -> dict[str, Any]:
+    return schedules_of(trigger, next_run)[0]
+
+
+def schedules_of(trigger: object, next_run: datetime | None = None) -> list[dict[str, Any]]:
     timing = timing_of_trigger(trigger, next_run, at=AT)
-    return {"timezone": timing.timezone or "UTC", **timing.schedule}
+    return [{"timezone": timing.timezone or "UTC", **timing.schedule}, *timing.others]
 
 
 def read(schedule: dict[str, Any]) -> Schedule:
@@ -41,7 +46,8 @@ def read(schedule: dict[str, Any]) -> Schedule:
 def test_a_trigger_has_the_fires_that_apscheduler_computes(
     state: bytes, expected: list[datetime]
 ) -> None:
-    schedule = read(schedule_of(read_state(state)["trigger"]))
+    schedule = union([*map(read, schedules_of(read_state(state)["trigger"]))])
+    assert schedule is not None
 
     # Its first fire may be the instant itself.
     after = AT - timedelta(microseconds=1)
@@ -89,7 +95,13 @@ FIRST = expression("Range", first=1, last=1)
         (cron(hour=expression("Lunar")), "LunarExpression is no expression of the field hour"),
         (cron(hour=expression("Range", first=0, last=10**15)), "not stored as APScheduler"),
         (cron(hour=expression("Range", first=5, last=3)), "not stored as APScheduler"),
-        (stored("OrTrigger"), "OrTrigger is no trigger"),
+        (stored("AndTrigger"), "AndTrigger is no trigger"),
+        (stored("OrTrigger"), "not stored as APScheduler"),
+        (stored("OrTrigger", triggers=[]), "All of its triggers have ended"),
+        (
+            stored("OrTrigger", triggers=[("apscheduler.triggers.date:DateTrigger", {})]),
+            "a trigger DateTrigger, whose fires depend there on the others",
+        ),
         (None, "NoneType is no trigger"),
         (stored("DateTrigger"), "not stored as APScheduler 3 does it"),
         (stored("IntervalTrigger", interval=timedelta(milliseconds=1500)), "no whole number"),
@@ -126,6 +138,28 @@ def test_the_window_ends_behind_its_last_fire() -> None:
     trigger.state["end_date"] = AT
     with pytest.raises(Refused, match="It has ended"):
         schedule_of(trigger)
+
+
+def either(*triggers: Stored, **state: object) -> Stored:
+    pairs = [(f"apscheduler.triggers.any:{one.kind}", one.state) for one in triggers]
+    return stored("OrTrigger", triggers=pairs, **state)
+
+
+def test_a_trigger_of_several_is_a_schedule_for_each_that_has_not_ended() -> None:
+    ended, noon, monthly = cron(hour=FIRST), cron(minute=FIRST, hour=FIRST), cron(day=FIRST)
+    ended.state["end_date"] = AT
+    monthly.state["timezone"] = timezones.load("Asia/Tokyo")
+    monthly.state["jitter"] = 5
+
+    assert schedules_of(either(ended, noon, either(monthly), jitter=9)) == [
+        {"cron": "1 1 * * *", "jitter_seconds": 9, "timezone": "Europe/Paris"},
+        {"cron": "* * 1 * *", "jitter_seconds": 5, "timezone": "Asia/Tokyo"},
+    ]
+    assert len(schedules_of(either(noon))) == 1
+    with pytest.raises(Refused, match="have ended"):
+        schedules_of(either(ended))
+    with pytest.raises(Refused, match="20 at most"):
+        schedules_of(either(*[noon] * 21))
 
 
 def test_an_interval_goes_on_from_a_run_that_was_moved() -> None:

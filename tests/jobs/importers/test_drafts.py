@@ -154,3 +154,30 @@ def test_an_interval_keeps_the_anchor_that_its_job_has() -> None:
 
     assert new["schedule"]["anchor_at"] == later["anchor_at"]
     assert again == before
+
+
+def test_a_source_with_several_schedules_has_all_of_them():
+    several = Draft(
+        "report",
+        "shell",
+        {"command": "r"},
+        {"cron": "0 1 * * *"},
+        "UTC",
+        None,
+        is_named=True,
+        others=[{"cron": "0 2 * * *", "timezone": "Asia/Tokyo"}],
+    )
+    (created,) = documents([several], [None], taken=set(), defaults=DEFAULTS)
+    before = created | {"schedules": [*created["schedules"], {"cron": "5 5 * * *"}]}
+
+    (changed,) = documents([several], [before], taken={"report"}, defaults=DEFAULTS)
+
+    assert "schedule" not in created
+    assert created["schedules"] == [
+        {"cron": "0 1 * * *", "timezone": "UTC"},
+        {"cron": "0 2 * * *", "timezone": "Asia/Tokyo"},
+    ]
+    assert changed == created | {"tags": []}
+    assert same_task(several, [created]) == created
+    assert same_task(several, [before]) is None
+    assert find_present([several], [created | {"name": "elsewhere"}]) != [None]
