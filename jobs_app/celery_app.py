@@ -215,6 +215,7 @@ def make_celery(settings: Settings) -> JobsCelery:
         worker_soft_shutdown_timeout=10.0,
         worker_concurrency=settings.worker_concurrency,
         worker_pool=settings.worker_pool,
+        worker_autoscaler="jobs_app.worker.celery_hooks.autoscaler:IdleAutoscaler",
         imports=(*WORKER_MODULES, *TASK_MODULES, *settings.import_modules),
         beat_scheduler="jobs_app.scheduler.beat:JobsScheduler",
         redbeat_redis_url=settings.effective_redis_url,
@@ -222,7 +223,6 @@ def make_celery(settings: Settings) -> JobsCelery:
         redbeat_key_prefix=f"{settings.redis_prefix}redbeat:",
         redbeat_lock_timeout=settings.scheduler_lock_seconds,
         timezone="UTC",
-        enable_utc=True,
     )
     return app
 

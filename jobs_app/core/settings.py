@@ -124,8 +124,12 @@ class Settings(DataFiles, SettingLists, HandedSettings):
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body, bytes.")
 
-    worker_concurrency: int = Field(
-        2, ge=1, description="Runs at once in a worker; `up`: 16, or 4 with JOBS_IMPORTS."
+    worker_concurrency: int = Field(2, ge=1, description="Runs at once in a worker; `up`: 16.")
+    worker_idle_processes: int | None = Field(
+        None,
+        ge=1,
+        description="Processes of the pool prefork that stay while there is no work; the others "
+        "start as runs come. By default all; `up`: 2.",
     )
     worker_pool: WorkerPool = Field(
         "prefork",

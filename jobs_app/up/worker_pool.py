@@ -4,20 +4,26 @@ from typing import Any
 
 from jobs_app.core.settings import Settings
 
-#: Runs at once in the pool `threads`, and in processes.
-THREADS_AT_ONCE, PROCESSES_AT_ONCE = 16, 4
+#: Runs at once, as cron would start them.
+AT_ONCE = 16
+
+#: Processes of the pool `prefork` that stay while there is no work.
+IDLE_PROCESSES = 2
 
 
 def pool_settings(settings: Settings) -> dict[str, Any]:
     """Return the settings of the pool, those that somebody has set as they are.
 
     The built-in tasks wait for a command or a server: sixteen threads take less memory than
-    two processes. A Python task may need a process for itself, which can be ended alone.
+    two processes. A Python task may need a process for itself, which can be ended alone: such
+    processes start as runs come.
     """
-    pool = "prefork" if settings.import_modules else "threads"
-    if "worker_pool" in settings.model_fields_set:
-        pool = settings.worker_pool
-    at_once = THREADS_AT_ONCE if pool == "threads" else PROCESSES_AT_ONCE
-    if "worker_concurrency" in settings.model_fields_set:
-        at_once = settings.worker_concurrency
-    return {"worker_pool": pool, "worker_concurrency": at_once}
+    defaults = {
+        "worker_pool": "prefork" if settings.import_modules else "threads",
+        "worker_concurrency": AT_ONCE,
+        "worker_idle_processes": IDLE_PROCESSES,
+    }
+    return {
+        name: getattr(settings, name) if name in settings.model_fields_set else default
+        for name, default in defaults.items()
+    }

@@ -42,6 +42,7 @@ def main(settings: Settings) -> int:
         hostname=settings.worker_name,
         queues=list(settings.queues),
         concurrency=settings.worker_concurrency,
+        autoscale=_autoscale(settings),
         pool=pool_name(settings),
         loglevel=settings.log_level,
         quiet=True,
@@ -52,6 +53,14 @@ def main(settings: Settings) -> int:
     finally:
         signals.stop_heartbeat()
     return int(worker.exitcode or 0)
+
+
+def _autoscale(settings: Settings) -> tuple[int, int] | None:
+    """Return the most and the fewest processes of the pool; None if their number is fixed."""
+    idle = settings.worker_idle_processes
+    if settings.worker_pool != "prefork" or idle is None or idle >= settings.worker_concurrency:
+        return None
+    return settings.worker_concurrency, idle
 
 
 def _ignore_hangup(**_: object) -> None:

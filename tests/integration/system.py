@@ -185,9 +185,14 @@ def pause(seconds: float) -> None:
         time.sleep(min(left, 0.1))
 
 
-def pool_process_of(worker: Process) -> int:
-    """Return the process id of the pool process of a worker that has one."""
+def pool_processes_of(worker: Process) -> list[int]:
+    """Return the process ids of the pool processes of a worker."""
     main = psutil.Process(worker.pid)
     # Its other child is the process that forks others.
-    [pool_process] = [child for child in main.children() if child.cmdline() == main.cmdline()]
-    return pool_process.pid
+    return [child.pid for child in main.children() if child.cmdline() == main.cmdline()]
+
+
+def pool_process_of(worker: Process) -> int:
+    """Return the process id of the pool process of a worker that has one."""
+    [pool_process] = pool_processes_of(worker)
+    return pool_process
