@@ -53,6 +53,7 @@ def warnings_for(
     return [
         [
             *_queue_warnings(job, workers),
+            *_place_warnings(job, workers, app),
             *_limit_warnings(job, workers),
             *_key_warnings(job, limits.get(job.concurrency_key, [])),
             *_run_argument_warnings(job, app),
@@ -82,6 +83,21 @@ def _queue_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]
             f"No worker serves the queue {job.queue!r}: its runs will wait."
             + (f" The running workers serve: {', '.join(served)}." if served else "")
         )
+
+
+def _place_warnings(job: Definition, workers: Sequence[Worker], app: Celery) -> Iterator[str]:
+    """Yield a warning if no worker of the job's queue has its task, and one serves the queue."""
+    if job.task not in app.tasks or registry.is_built_in(app, job.task):
+        return
+    # One of an older version does not say which tasks it has.
+    having = [worker for worker in workers if worker.tasks is None or job.task in worker.tasks]
+    is_served = any(job.queue in worker.queues for worker in workers)
+    if not is_served or any(job.queue in worker.queues for worker in having):
+        return
+    queues = ", ".join(sorted({name for worker in having for name in worker.queues}))
+    yield f"No worker of the queue {job.queue!r} has the task {job.task!r}: its runs fail." + (
+        f" Workers that have it serve: {queues}." if queues else ""
+    )
 
 
 def _limit_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]:

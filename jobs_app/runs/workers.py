@@ -9,17 +9,20 @@ from sqlalchemy.orm import Session
 
 from jobs_app.db.bulk_sql import rowcount
 from jobs_app.db.models.processes import Worker
+from jobs_app.runs import reported_tasks
+from jobs_app.tasks.task_info import TaskInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The description with which a worker registers."""
+    """The description with which a worker registers; `tasks` are those of user code."""
 
     name: str
     pid: int
     queues: tuple[str, ...]
     concurrency: int
     pool: str
+    tasks: tuple[TaskInfo, ...] = ()
 
 
 def register(session: Session, registration: Registration, *, at: datetime) -> UUID:
@@ -28,12 +31,14 @@ def register(session: Session, registration: Registration, *, at: datetime) -> U
         name=registration.name,
         pid=registration.pid,
         queues=list(registration.queues),
+        tasks=[task.name for task in registration.tasks],
         concurrency=registration.concurrency,
         pool=registration.pool,
         started_at=at,
         seen_at=at,
     )
     session.add(worker)
+    reported_tasks.report(session, registration.tasks, at=at)
     session.commit()
     return worker.id
 

@@ -10,7 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, select, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    cast,
+    delete,
+    exists,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobs_app.core.settings import Settings
@@ -29,7 +40,12 @@ from jobs_app.db.models.accounts import (
     SignInAttempt,
 )
 from jobs_app.db.models.jobs import Job, schedule_of
-from jobs_app.db.models.processes import Acknowledgement, SchedulerProcess, Worker
+from jobs_app.db.models.processes import (
+    Acknowledgement,
+    ReportedTask,
+    SchedulerProcess,
+    Worker,
+)
 from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.runs import pruning
 from jobs_app.runs.retention import Limits, Retention
@@ -43,6 +59,9 @@ MAX_SKIPPED = 2000
 #: Rows that one transaction deletes: more after a quick one, fewer after a slow one.
 MIN_BATCH, MAX_BATCH = 50, 500
 QUICK_SECONDS, SLOW_SECONDS = 0.025, 0.08
+
+#: A task that no worker has is known for this long after its last report.
+KEEP_REPORTS = timedelta(days=30)
 
 #: The rows of fires are kept at least this long, however few runs are to be kept.
 MIN_FIRE_WINDOW = timedelta(hours=1)
@@ -65,6 +84,9 @@ def table_rules(settings: Settings) -> tuple[TableRule, ...]:
     no_runs = ~exists().where(Run.job_id == Job.id)
     no_job = ~exists().where(Job.id == PrunedRuns.job_id)
     no_runs_of_worker = ~exists().where(Run.worker_id == Worker.id)
+    # In the JSON text of its names. A name that LIKE reads as a pattern may keep one more.
+    has_task = cast(Worker.tasks, Text).contains(literal('"') + ReportedTask.name + literal('"'))
+    no_worker = ~exists().where(Worker.gone_at.is_(None), has_task)
     return (
         TableRule(Job, Job.deleted_at, timedelta(days=settings.keep_days), no_runs),
         TableRule(
@@ -77,6 +99,7 @@ def table_rules(settings: Settings) -> tuple[TableRule, ...]:
         TableRule(Acknowledgement, Acknowledgement.at, timedelta(days=settings.keep_audit_days)),
         TableRule(Worker, Worker.gone_at, timedelta(days=7), no_runs_of_worker),
         TableRule(SchedulerProcess, SchedulerProcess.ticked_at, timedelta(days=1)),
+        TableRule(ReportedTask, ReportedTask.reported_at, KEEP_REPORTS, no_worker),
         TableRule(IdempotencyKey, IdempotencyKey.created_at, KEEP_IDEMPOTENCY_KEYS),
         TableRule(PageSession, PageSession.created_at, KEEP_SIGN_INS),
         TableRule(Link, Link.expires_at, KEEP_SIGN_INS),

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task
@@ -12,8 +11,10 @@ from jobs_app.core.json_storage import as_json
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import did_you_mean, plain
 from jobs_app.tasks.argument_types import USER_ERRORS
-from jobs_app.tasks.arguments import AnyTask, arguments_of
+from jobs_app.tasks.arguments import AnyTask, TaskArguments, arguments_of
 from jobs_app.tasks.declarations import Declaration, declaration_of
+from jobs_app.tasks.reported import ReportedTask
+from jobs_app.tasks.task_info import TaskInfo
 from jobs_app.tasks.user_apps import BrokenTask, why_unknown
 
 #: Celery's own internal tasks and ours are not for people to run.
@@ -26,27 +27,18 @@ SHELL = "shell"
 MOST_SCHEMA_PARTS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInfo:
-    """A task that a job may name.
-
-    `schema` is a JSON Schema of its arguments, as far as its signature has them. `positional`
-    are the names of those that a call may give by position, in order; `*NAME` takes all others.
-    `declared` are the fields of a job that its code declares. `notes` say what of it is not
-    followed.
-    """
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    positional: list[str]
-    declared: dict[str, Any]
-    notes: list[str]
-
-
 def names(app: Celery) -> list[str]:
     """Return the names of the tasks that a job may name, sorted."""
-    return sorted(name for name in app.tasks if not name.startswith(HIDDEN_PREFIXES))
+    return [task.name for task in _listed(app)]
+
+
+def _listed(app: Celery) -> list[AnyTask]:
+    """Return the tasks that a job may name, sorted by name.
+
+    Another thread may change those that workers have reported: `sorted` takes a copy first.
+    """
+    tasks = sorted(app.tasks.items(), key=lambda item: item[0])
+    return [task for name, task in tasks if not name.startswith(HIDDEN_PREFIXES)]
 
 
 def broken_modules(app: Celery) -> list[str]:
@@ -56,26 +48,46 @@ def broken_modules(app: Celery) -> list[str]:
 
 def tasks(app: Celery) -> list[TaskInfo]:
     """Return the tasks that a job may name, sorted by name."""
-    return [_describe(app, name) for name in names(app)]
+    return [_describe(app, task) for task in _listed(app)]
 
 
 def task_info(app: Celery, name: str) -> TaskInfo | None:
     """Return the task called *name*, None if no job may name it."""
-    return _describe(app, name) if name in names(app) else None
+    known = app.tasks.get(name)
+    return None if known is None or name.startswith(HIDDEN_PREFIXES) else _describe(app, known)
+
+
+def own_tasks(app: Celery) -> tuple[TaskInfo, ...]:
+    """Return the tasks of user code that this process has itself, sorted by name."""
+    return tuple(
+        _describe(app, task)
+        for task in _listed(app)
+        if not _is_built_in(task) and not isinstance(task, BrokenTask | ReportedTask)
+    )
+
+
+def is_built_in(app: Celery, task: str) -> bool:
+    """Tell whether each worker has *task*: it is one of ours."""
+    known = app.tasks.get(task)
+    return known is not None and _is_built_in(known)
+
+
+def _is_built_in(task: AnyTask) -> bool:
+    return task.__module__.startswith("jobs_app.tasks.builtin.")
 
 
 def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]:
     """Return the faults of a run of *task* with *kwargs*."""
-    known = names(app)
-    if task not in known:
+    named_task = app.tasks.get(task)
+    if named_task is None or task.startswith(HIDDEN_PREFIXES):
+        known = names(app)
         hint = did_you_mean(task, known) or f" There are: {', '.join(known)}."
         if why := why_unknown(app, task):
             hint = f" {why}"
         return [FieldError("/task", "unknown_task", f"There is no task {task!r}.{hint}")]
-    named_task = app.tasks[task]
     if isinstance(named_task, BrokenTask):
         return [FieldError("/task", "broken_task", named_task.why)]
-    arguments = arguments_of(named_task)
+    arguments = _arguments(named_task)
     if arguments is None:
         return []
     errors = list(arguments.faults(kwargs))
@@ -125,7 +137,7 @@ def _code_of(app: Celery, name: str) -> object | None:
 def declaration(app: Celery, task: str) -> Declaration:
     """Return what the code of *task* declares about its jobs; nothing if it is unknown."""
     known = app.tasks.get(task)
-    return Declaration() if known is None else declaration_of(known)
+    return Declaration() if known is None else _declaration(known)
 
 
 def task_warnings(app: Celery, task: str) -> list[str]:
@@ -134,7 +146,7 @@ def task_warnings(app: Celery, task: str) -> list[str]:
     if known is None:
         why = why_unknown(app, task)
         return [f"There is no task {task!r}, so its runs fail.{f' {why}' if why else ''}"]
-    return [known.why] if isinstance(known, BrokenTask) else list(declaration_of(known).warnings)
+    return [known.why] if isinstance(known, BrokenTask) else list(_declaration(known).warnings)
 
 
 def argument_warnings(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[str]:
@@ -152,8 +164,17 @@ def _settings_of(app: Celery) -> Settings:
     return settings if isinstance(settings, Settings) else Settings()
 
 
-def _describe(app: Celery, name: str) -> TaskInfo:
-    task: AnyTask = app.tasks[name]
+def _arguments(task: AnyTask) -> TaskArguments | None:
+    return task.arguments if isinstance(task, ReportedTask) else arguments_of(task)
+
+
+def _declaration(task: AnyTask) -> Declaration:
+    return task.declaration if isinstance(task, ReportedTask) else declaration_of(task)
+
+
+def _describe(app: Celery, task: AnyTask) -> TaskInfo:
+    if isinstance(task, ReportedTask):
+        return task.info
     notes: list[str] = []
     positional: list[str] = []
     description, schema = "", {"type": "object"}

@@ -23,8 +23,10 @@ from jobs_app.db import installation
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.write_check import WriteCheck
 from jobs_app.jobs.redbeat_entries import Projection
+from jobs_app.runs import reported_tasks
 from jobs_app.runs.messages import Message, publish
 from jobs_app.tasks import registry, user_apps
+from jobs_app.tasks.reported import set_reported
 from jobs_app.web.redis_notifier import RedisNotifier
 from jobs_app.web.session import database, reading
 
@@ -35,6 +37,9 @@ REDIS_SECONDS = 0.25
 
 #: How long the warnings about Redis hold, seconds.
 WARNING_SECONDS = 60
+
+#: How long what workers have reported of their tasks is not read again, seconds.
+REPORT_SECONDS = 2.0
 
 #: Celery's broker while no Redis is configured: a name that never resolves (RFC 2606).
 NO_REDIS = "redis://no-redis.invalid:6379/0"
@@ -51,7 +56,8 @@ class Extension:
     """
 
     settings: Settings
-    celery: Celery
+    #: Without the tasks that only workers have.
+    app: Celery
     write_check: WriteCheck
     redis_notifier: RedisNotifier = field(default_factory=RedisNotifier)
     broken_imports: dict[str, str] = field(default_factory=dict)
@@ -60,7 +66,26 @@ class Extension:
     #: What is not safe about Redis, in sentences; empty until Redis has answered.
     redis_warnings: list[str] = field(default_factory=list)
     _warnings_until: float = 0.0
+    _reports_until: float = 0.0
     _projection: Projection | None = None
+
+    @property
+    def celery(self) -> Celery:
+        """Our application, which knows its own tasks and those that workers have reported.
+
+        Use it in a request. The reports are read again after REPORT_SECONDS.
+        """
+        if time.monotonic() >= self._reports_until:
+            self._reports_until = time.monotonic() + REPORT_SECONDS
+            try:
+                with reading() as session:
+                    infos = reported_tasks.reported(session)
+            except SQLAlchemyError as error:
+                # The request itself will say that the database is away.
+                log.debug("reports_not_read error=%s", error)
+            else:
+                set_reported(self.app, infos)
+        return self.app
 
     def projection(self) -> Projection:
         """Return the projection; raises BrokerUnavailable while no Redis is configured."""
@@ -120,7 +145,7 @@ class Extension:
             self._check_prefix()
             projection.write(jobs)
         if messages:
-            publish(self.celery, messages)
+            publish(self.app, messages)
 
     def load_installation_id(self) -> None:
         """Read once which installation this is; call in a request, before Redis is called."""

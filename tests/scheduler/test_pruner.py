@@ -15,7 +15,7 @@ from jobs_app.db.columns import first_id_at, new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent, IdempotencyKey
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.processes import SchedulerProcess, Worker
+from jobs_app.db.models.processes import ReportedTask, SchedulerProcess, Worker
 from jobs_app.db.models.runs import LogChunk, PrunedRuns, Run
 from jobs_app.jobs import service
 from jobs_app.runs.due_retries import queue_due_retries
@@ -456,3 +456,19 @@ def test_a_scheduler_that_has_not_ticked_for_a_day_is_pruned(database: Database)
 
     with database.reading() as session:
         assert session.scalars(select(SchedulerProcess.name)).all() == ["young"]
+
+
+def test_a_reported_task_goes_once_no_worker_has_had_it_for_a_month(database: Database) -> None:
+    reports = {"old": 31 * DAY, "young": 29 * DAY, "had": 400 * DAY, "gone": 31 * DAY}
+    with database.session() as session, session.begin():
+        for name, age in reports.items():
+            session.add(ReportedTask(name=name, report={}, reported_at=NOON - age))
+        for task, gone_at in (("had", None), ("gone", NOON - DAY)):
+            names = ["first", task]
+            row = {"name": "w", "pid": 1, "started_at": NOON - 400 * DAY, "seen_at": NOON}
+            session.add(Worker(tasks=names, gone_at=gone_at, **row))
+
+    prune(database)
+
+    with database.reading() as session:
+        assert set(session.scalars(select(ReportedTask.name))) == {"young", "had"}

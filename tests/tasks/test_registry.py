@@ -21,11 +21,12 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.tasks import registry
 from jobs_app.tasks.arguments import arguments_of
+from jobs_app.tasks.task_info import TaskInfo
 from tests.factories import TASKS, is_built_in
 from tests.tasks.sample_tasks import app, faults
 
 
-def described(name: str) -> registry.TaskInfo:
+def described(name: str) -> TaskInfo:
     return next(task for task in registry.tasks(app) if task.name == name)
 
 

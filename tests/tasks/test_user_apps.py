@@ -255,7 +255,7 @@ def test_the_web_process_knows_them_and_names_what_is_broken(write: Write) -> No
     made = extension.make(settings)
 
     assert made.broken_imports == {"user_module_broken": "ValueError"}
-    assert "theirs.by-class" in registry.names(made.celery)
+    assert "theirs.by-class" in registry.names(made.app)
 
 
 @pytest.mark.parametrize(
@@ -363,8 +363,8 @@ def test_an_application_that_cannot_be_configured_spoils_its_own_tasks_only(
     made = extension.make(settings)
 
     assert made.broken_imports == {name: kind}
-    assert f"{name}_other.shared" in registry.names(made.celery)
-    assert user_apps.ignored_schedules(made.celery, modules) is None
+    assert f"{name}_other.shared" in registry.names(made.app)
+    assert user_apps.ignored_schedules(made.app, modules) is None
     # Nor does a task that is declared later ask the application.
     write(**{f"{name}_later": "from celery import shared_task\n@shared_task\ndef t(): pass\n"})
     user_apps.load(f"{name}_later")

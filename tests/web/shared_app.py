@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from jobs_app.core.settings import Settings
-from jobs_app.web import outage_line
+from jobs_app.web import extension, outage_line
 from jobs_app.web.app import create_app
 from jobs_app.web.pages import frame
 from jobs_app.web.pages.regions import RegionCache
@@ -53,3 +53,5 @@ def _forget(app: Flask) -> None:
     app.extensions[frame.NAME] = RegionCache()
     line: outage_line.OutageLine = app.extensions[outage_line.NAME]
     line._until, line.text = 0.0, ""
+    parts: extension.Extension = app.extensions[extension.NAME]
+    parts._reports_until = 0.0

@@ -17,6 +17,9 @@ from jobs_app.cli.output import (
 from jobs_app.cli.task_schema import sample_of, type_text
 from jobs_app.core.text import did_you_mean
 
+NO_WORKER = "No worker has these tasks now:"
+NOW = "No worker has it now."
+
 
 @click.group()
 def task() -> None:
@@ -36,6 +39,9 @@ _print_table = as_table(
 
 def _print_tasks(tasks: Json) -> None:
     _print_table(tasks)
+    without = [task["name"] for task in tasks["items"] if not task.get("has_worker", True)]
+    if without:
+        click.echo(f"{NO_WORKER} {', '.join(without)}.", err=True)
     for sentence in tasks.get("broken_modules", ()):
         click.echo(sentence, err=True)
 
@@ -58,7 +64,9 @@ def _print_task(task: Json) -> None:
             "Declares": ", ".join(
                 f"{name} {value}" for name, value in (task.get("declared") or {}).items()
             ),
-            "Note": "\n".join(task.get("notes") or ()),
+            "Note": "\n".join(
+                [*(task.get("notes") or ()), *(() if task.get("has_worker", True) else (NOW,))]
+            ),
         }
     )
     print_text("")

@@ -1,6 +1,7 @@
 """The tables of workers, schedulers, the installation, and who takes care of its troubles."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, Integer, String, Text
@@ -22,6 +23,8 @@ class Worker(Base):
     name: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int]
     queues: Mapped[list[str]] = mapped_column(Json, default=list)
+    #: The user's tasks that it has, by name; None if it is of a version that does not say.
+    tasks: Mapped[list[str] | None] = mapped_column(Json)
     concurrency: Mapped[int] = mapped_column(default=1)
     pool: Mapped[str] = mapped_column(String(16), default="prefork")
     beats: Mapped[int] = mapped_column(default=0)
@@ -35,6 +38,16 @@ class Worker(Base):
         # The janitor: the workers that are alive.
         partial_index("ix_workers_living", "id", where="gone_at IS NULL"),
     )
+
+
+class ReportedTask(Base):
+    """A task of user code as a worker has described it at its start; the newest report counts."""
+
+    __tablename__ = "reported_tasks"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    report: Mapped[dict[str, Any]]
+    reported_at: Mapped[datetime]
 
 
 class SchedulerProcess(Base):

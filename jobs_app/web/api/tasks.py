@@ -33,6 +33,13 @@ class TaskOut(BaseModel):
     notes: Annotated[
         list[str], Field(description="Hints that are not checked, and options not followed.")
     ]
+    has_worker: Annotated[
+        bool,
+        Field(
+            description="False for a task that only a worker knew (`jobs_app.integrate`), and that"
+            " no living worker has now."
+        ),
+    ]
 
 
 class TaskList(BaseModel):

@@ -26,7 +26,7 @@ from jobs_app.runs import history
 from jobs_app.schedules import timezones
 from jobs_app.secrets import store
 from jobs_app.tasks import registry
-from jobs_app.tasks.registry import TaskInfo
+from jobs_app.tasks.task_info import TaskInfo
 from jobs_app.web import extension
 from jobs_app.web.api import preconditions
 from jobs_app.web.api.jobs import start_now

@@ -20,7 +20,7 @@ def make_job(site: Site, name: str) -> None:
         "kwargs": {"command": "true"},
         "schedule": {"cron": "30 2 * * *", "timezone": "Europe/Paris"},
     }
-    definition = from_document(document, parts.settings, name=name, app=parts.celery)
+    definition = from_document(document, parts.settings, name=name, app=parts.app)
     with site.database.session() as session:
         service.create(session, definition, app=parts.celery, by="tester", at=clock.now())
 
