@@ -2,7 +2,7 @@
 
     waiting ──► queued ──► running ──► succeeded | failed | timed_out | cancelled | lost
                   ▲           │
-                  └ retrying ◄┘            skipped, missed: inserted so, final
+                  └ retrying ◄┘            skipped, missed, observed: inserted so, final
 
 `waiting`, `queued` and `retrying` may also become `cancelled`.
 """
@@ -26,6 +26,7 @@ class RunState(StrEnum):
     LOST = "lost"  # its worker vanished
     SKIPPED = "skipped"  # a policy refused the fire; `reason` names it
     MISSED = "missed"  # no scheduler ran when the fire was due; `reason` says why
+    OBSERVED = "observed"  # its job only watches: nothing runs
 
 
 class JobState(StrEnum):
@@ -44,6 +45,7 @@ class Standing(StrEnum):
     ENDED = "ended"
     FAILING = "failing"  # as often in a row as its `after_failures` says
     LATE = "late"  # a run waits for a worker, or a fire for the scheduler
+    OBSERVING = "observing"  # its fires are recorded, and nothing runs
     RUNNING = "running"
     NEVER_RUN = "never_run"
     NO_NEXT_FIRE = "no_next_fire"

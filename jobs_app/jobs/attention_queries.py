@@ -184,7 +184,10 @@ def late_and_missed(*, at: datetime) -> Iterator[Select[Any]]:
             actor=run.parked,
             id_=run.id,
         )
-        yield part.join_from(some, Job, Job.id == run.job_id).where(Job.deleted_at.is_(None))
+        # A fire that a job missed while it only watches would have run nothing.
+        needs_nobody = Job.observe if kind == _MISSED else false()
+        living = (Job.deleted_at.is_(None), ~needs_nobody)
+        yield part.join_from(some, Job, Job.id == run.job_id).where(*living)
 
 
 def run_facts(rows: Mapping[str, list[Any]]) -> list[RunFacts]:

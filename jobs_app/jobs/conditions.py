@@ -35,6 +35,7 @@ SHOWN_FIRST = (
     Standing.FAILING,
     Standing.LATE,
     Standing.ENDED,
+    Standing.OBSERVING,
     Standing.NEVER_RUN,
 )
 
@@ -52,6 +53,8 @@ def stands(session: Session, standing: Standing, *, at: datetime) -> ColumnEleme
             return is_failing(session)
         case Standing.LATE:
             return is_late(at=at)
+        case Standing.OBSERVING:
+            return Job.observe
         case Standing.RUNNING:
             return Job.id.in_(select(Run.job_id).where(_IS_RUNNING, Run.job_id.is_not(None)))
         case Standing.NEVER_RUN:

@@ -206,16 +206,31 @@ def has_other_fires(before: Definition, after: Definition) -> bool:
     return (after.schedule, after.max_runs) != (before.schedule, before.max_runs)
 
 
+def records_due_fires(before: Definition, after: Definition) -> bool:
+    """Tell whether the fires that are due must be on record before a change of a job.
+
+    A change of `observe` applies to the fires after it, which stay as they are.
+    """
+    return has_other_fires(before, after) or before.observe is not after.observe
+
+
 def redefine(job: Job, definition: Definition, *, before: Definition, at: datetime) -> None:
     """Write *definition* on *job*, whose due fires are on record if the change moves them."""
     for name, value in columns(definition).items():
         setattr(job, name, value)
+    watch(job, before=before.observe, at=at)
     if has_other_fires(before, definition):
         if job.state is JobState.ENDED:
             job.state = JobState.ACTIVE
         follow_schedule(job, at=at)
     job.updated_at = at
     job.version += 1
+
+
+def watch(job: Job, *, before: bool = False, at: datetime) -> None:
+    """Note since when *job* only watches; *before* tells whether it did so already."""
+    if job.observe is not before:
+        job.observing_since = at if job.observe else None
 
 
 def follow_schedule(job: Job, *, at: datetime) -> None:

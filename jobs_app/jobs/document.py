@@ -75,6 +75,10 @@ class Definition:
     `create` and `change` fill in `seed` and, for intervals, a missing anchor. The fields of
     the groups stand
     beside the others in JSON, in YAML and in the row.
+
+    With `observe` the job only watches: its fires are recorded as `observed`, and nothing runs.
+    It is a field and no third state beside `active` and `paused`, for it is a part of what the
+    job is: a file says it, a revision restores it, and a job that watches can be paused.
     """
 
     GROUPS: ClassVar[Mapping[str, type]] = {"fire_policy": FirePolicy, "limits": RunLimits}
@@ -94,6 +98,7 @@ class Definition:
         bool, FieldSpec("--confirm", "Pages ask for its name before a start by hand: true, false.")
     ] = False
     schedule: AnySchedule | None = None
+    observe: bool = False
     fire_policy: FirePolicy = field(default_factory=FirePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: RunLimits = field(default_factory=RunLimits)

@@ -17,8 +17,9 @@ from jobs_app.jobs.definition import (
     completed,
     definition_of,
     follow_schedule,
-    has_other_fires,
+    records_due_fires,
     redefine,
+    watch,
 )
 from jobs_app.jobs.document import Definition
 from jobs_app.jobs.service import (
@@ -89,10 +90,11 @@ def dry_run_change(
     if job is None or before is None:
         preview = Job(created_at=at, updated_at=at, version=1, **columns(definition))
         preview.state, preview.runs_started = JobState.ACTIVE, 0
+        watch(preview, at=at)
         follow_schedule(preview, at=at)
         return _effect(session, job, preview, definition, app=app, at=at)
     preview, planned = _copy(job), None
-    if has_other_fires(before, definition):
+    if records_due_fires(before, definition):
         planned = fires.plan_before_change(session, job, at=at)
     if planned is not None:
         job_groups.move(preview, planned)

@@ -127,6 +127,7 @@ def _context(
         # The job was created within the span: a run of it is the better answer.
         row = by_hand
     around = moment.instant if fire is None else fire.at
+    watched = history.watched_since(around)
     return FireContext(
         at=at,
         instant=moment.instant,
@@ -146,6 +147,8 @@ def _context(
         deleted_by=history.actor("delete"),
         pause=history.pause_at(around),
         pause_now=history.pause_now(),
+        watched_since=None if watched is None else watched.at,
+        watched_by=None if watched is None else watched.actor,
         max_runs=job.max_runs,
         is_over=False if fire is None else _is_over(job, fire.at, at=at),
         ticked_at=status.last_tick(session),

@@ -17,6 +17,7 @@ class Verdict(StrEnum):
     RAN = "ran"  # a run was started, whatever its end
     SKIPPED = "skipped"  # a policy said no
     MISSED = "missed"  # nobody was there in time
+    OBSERVED = "observed"  # the job only watches: nothing runs
     CANCELLED = "cancelled"  # a run was ended before it started
     WILL_RUN = "will_run"  # it lies ahead, or its run waits for its turn
     PAUSED = "paused"
@@ -76,6 +77,7 @@ class JobRules:
     policy: FirePolicy = field(default_factory=FirePolicy)
     is_present: bool = True
     """Whether the schedule is still the same today."""
+    observes: bool = False
 
     @property
     def timezone(self) -> str:
@@ -106,7 +108,8 @@ class FireContext:
     the row of that fire, or the row that it was folded into. `other` is the run that
     blocked it or ran in its place. `by_hand` is a run that a person started just then.
     `has_runs` is false if no run of a job without a schedule is on record.
-    `pause` covers the instant, `pause_now` lasts. `is_over` says that the job ends before
+    `pause` covers the instant, `pause_now` lasts. `watched_since` is when the job began to watch
+    only, if it did so then, and `watched_by` who said so. `is_over` says that the job ends before
     the fire, by `max_runs` if that is set; None says that this is too far ahead to count.
     `pruned_until` is the newest instant whose run
     retention has deleted.
@@ -131,6 +134,8 @@ class FireContext:
     deleted_by: str | None = None
     pause: Pause | None = None
     pause_now: Pause | None = None
+    watched_since: datetime | None = None
+    watched_by: str | None = None
     max_runs: int | None = None
     is_over: bool | None = False
     ticked_at: datetime | None = None

@@ -85,6 +85,27 @@ class JobHistory:
                 fires += islice(schedules.fires(schedule, after=edge, until=until), count)
         return fires[:count]
 
+    def count_fires(self, begin: datetime, until: datetime) -> int:
+        """Count the fires in (begin, until], as schedules were then, without those of pauses."""
+        changes = [event.at for event in self.events if event.action in _CHANGES]
+        bounds = [bound for pause in self.pauses() for bound in (pause.since, pause.until)]
+        within = {edge for edge in (*changes, *bounds) if edge is not None and begin < edge < until}
+        count = 0
+        for edge, end in pairwise(sorted({begin, until, *within})):
+            schedule = self.rules_at(end).schedule
+            if schedule is not None and self.pause_at(end) is None:
+                count += schedules.count_fires(schedule, after=edge, until=end)
+        return count
+
+    def watched_since(self, instant: datetime) -> AuditEvent | None:
+        """Return the change with which the job began to watch only, if it did so at *instant*."""
+        began = None
+        for event in self.events:
+            if event.action in {"create", *_CHANGES} and event.at < instant:
+                observes = event.detail.get("after", {}).get("observe", False)
+                began = (began or event) if observes else None
+        return began
+
     def pause_at(self, instant: datetime) -> Pause | None:
         """Return the pause that covers *instant*."""
         return next((pause for pause in self.pauses() if _is_within(instant, pause)), None)
@@ -148,7 +169,9 @@ def _rules(definition: dict[str, Any], *, is_present: bool) -> JobRules:
         "overlap_policy": OverlapPolicy(definition["overlap_policy"]),
         "catchup_policy": CatchupPolicy(definition["catchup_policy"]),
     }
-    return JobRules(schedule, FirePolicy(**policy), is_present)
+    # The audit of an older version has no `observe`.
+    observes = definition.get("observe", False)
+    return JobRules(schedule, FirePolicy(**policy), is_present, observes)
 
 
 def _last_due(schedule: AnySchedule | None, by: datetime) -> datetime | None:

@@ -94,7 +94,7 @@ def _unfinished_then(
             RUNS.where(*line.guard, Run.id != row.id, line.instant <= row.created_at, *conditions)
             .where(
                 Run.created_at <= row.created_at,
-                Run.state.not_in((RunState.SKIPPED, RunState.MISSED)),
+                Run.state.not_in((RunState.SKIPPED, RunState.MISSED, RunState.OBSERVED)),
                 Run.finished_at.is_(None) | (Run.finished_at > row.created_at),
             )
             .order_by(*line.newest_first)

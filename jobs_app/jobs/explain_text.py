@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.core.text import counted
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, Pause, Verdict
-from jobs_app.jobs.explain_words import by, of_which, span, stamp
+from jobs_app.jobs.explain_words import by, of_which, span, stamp, watches
 from jobs_app.schedules import description, union
 from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.union import AnySchedule
@@ -78,6 +78,12 @@ def _without_row(
         )
     if is_ahead:
         jitter = _jitter(context, fire)
+        if context.rules.observes:
+            when = f"{stamp(context, fire)}{jitter}"
+            return (
+                Verdict.OBSERVED,
+                f"It will be observed at {when}, and not run: {watches(context)}.",
+            )
         return Verdict.WILL_RUN, f"It will run at {stamp(context, fire)}{jitter}."
     if context.at - union.due_at(schedule, fire) <= JUST_NOW:
         return Verdict.UNRECORDED, "It is due just now: a scheduler is about to record it."
@@ -97,6 +103,10 @@ def _of_run(context: FireContext, run: ExplainedRun) -> tuple[Verdict, str]:
             return Verdict.SKIPPED, _skipped(context, run)
         case RunState.MISSED:
             return Verdict.MISSED, _missed(context, run)
+        case RunState.OBSERVED:
+            at = stamp(context, run.created_at)
+            why = watches(context, is_past=True)
+            return Verdict.OBSERVED, f"It was observed at {at}, and not run: {why}."
         case RunState.WAITING:
             behind = f"run {context.other.id}" if context.other else "another run"
             return Verdict.WILL_RUN, (

@@ -21,6 +21,13 @@ def stamp(context: FireContext, instant: datetime) -> str:
     return local.strftime(clock)
 
 
+def watches(context: FireContext, *, is_past: bool = False) -> str:
+    """Return that the job only watches, or watched, since when and by whom."""
+    since = context.watched_since
+    began = "" if since is None else f" since {stamp(context, since)}"
+    return f"the job only {'watched' if is_past else 'watches'}{began}{by(context.watched_by)}"
+
+
 def of_which(context: FireContext) -> str:
     """Return a sentence about which of several schedules the fire is of, else ""."""
     schedule = context.rules.schedule

@@ -27,8 +27,9 @@ from jobs_app.jobs.definition import (
     completed,
     definition_of,
     follow_schedule,
-    has_other_fires,
+    records_due_fires,
     redefine,
+    watch,
 )
 from jobs_app.jobs.document import Definition
 from jobs_app.notifications import history, record, subscriptions
@@ -66,6 +67,7 @@ def create(
     if is_paused:
         job.state, job.paused_at, job.paused_by = JobState.PAUSED, at, by
         job.paused_reason = CREATED_PAUSED
+    watch(job, at=at)
     follow_schedule(job, at=at)
     subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
     session.add(job)
@@ -106,7 +108,7 @@ def change(
             break
         unlock(session, job)
     references.hold(session)
-    if has_other_fires(before, definition):
+    if records_due_fires(before, definition):
         fires.record_before_change(session, job, at=at)
     # Looked up now: a query after the changes would write them, past what minds a taken name.
     subscribers = subscriptions.subscribers(session)

@@ -119,7 +119,9 @@ def notify_missed(session: Session, missed: Sequence[MissedFires], *, at: dateti
     job_ids = list(by_job)
     for start in range(0, len(job_ids), BATCH_SIZE):
         batch = Job.id.in_(job_ids[start : start + BATCH_SIZE])
-        jobs = select(Job.id, Job.notify).where(batch, is_subscribed(Event.MISSED))
+        # A fire of a job that only watches would have run nothing.
+        runs = (is_subscribed(Event.MISSED), ~Job.observe)
+        jobs = select(Job.id, Job.notify).where(batch, *runs)
         events = [
             _missed_event(job.id, job.notify, by_job[job.id]) for job in session.execute(jobs)
         ]

@@ -29,7 +29,7 @@ from jobs_app.schedules.union import AnySchedule
 #: The columns that a plan depends on, and those that guard the move to the next fire.
 _PLAN_COLUMNS = (
     *(*SCHEDULE_COLUMNS, *FirePolicy.__slots__),
-    *("next_fire_at", "next_due_at", "version", "state"),
+    *("next_fire_at", "next_due_at", "version", "state", "observe"),
 )
 _COLUMNS = tuple(getattr(Job, name) for name in (*outbox.SHARED_COLUMNS, *_PLAN_COLUMNS))
 
@@ -72,6 +72,7 @@ class Group:
             waiting=self.waiting,
             runs_left=row.runs_left,
             scheduler_spans=scheduler_spans,
+            observes=row.observe,
         )
 
     def messages(self, run_ids: Sequence[UUID]) -> list[Message]:

@@ -32,7 +32,8 @@ class PlanInput:
     `next_fire_at` is the stored one. `has_active` tells whether a run of the job is
     active, and `waiting` counts the runs that wait behind it. `runs_left` is None
     without `max_runs`. With `scheduler_spans` None, a scheduler was always running. Before
-    a change of the job, `catches_up` is False: no late fire runs.
+    a change of the job, `catches_up` is False: no late fire runs. With `observes` no fire
+    runs: what would run is `observed`, whatever overlaps it.
     """
 
     schedule: AnySchedule
@@ -43,6 +44,7 @@ class PlanInput:
     runs_left: int | None = None
     scheduler_spans: Spans | None = None
     catches_up: bool = True
+    observes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,8 @@ def _decide(
     """Return the row of one fire, with the overlap policy applied."""
     if reason is not None:
         return _missed(fire, reason)
+    if facts.observes:
+        return PlannedRun(fire, RunState.OBSERVED, trigger)
     policy = facts.policy.overlap_policy
     if policy is not OverlapPolicy.ALLOW_ALL and _is_caught_up(facts, progress, trigger):
         policy = OverlapPolicy.BUFFER_ALL

@@ -27,7 +27,18 @@ from jobs_app.jobs import revisions, service
 from jobs_app.runs import history
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.schedules.union import Schedules
-from tests.factories import NOON, TASKS, claim, definition, make_job, make_run, make_worker
+from tests.factories import (
+    HOUR,
+    NOON,
+    TASKS,
+    claim,
+    definition,
+    make_job,
+    make_run,
+    make_worker,
+    record,
+    runs_of,
+)
 
 
 def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
@@ -348,3 +359,20 @@ def test_going_down_keeps_the_first_of_several_schedules(
     with database.reading() as session:
         kept = service.get(session, job.name)
     assert schedule_of(kept) == replace(parts[0], seed=job.name)
+
+
+def test_going_down_pauses_the_jobs_that_only_watch(database: Database, tmp_path: Path) -> None:
+    watching, running = make_job(database, observe=True), make_job(database)
+    record(database, watching, running, at=NOON)
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(database_url=url, data_dir=tmp_path)
+
+    migrate(settings, "0023")
+    migrate(settings, HEAD)
+
+    with database.reading() as session:
+        paused, active = (service.get(session, name) for name in (watching.name, running.name))
+    assert (paused.state, paused.paused_by, paused.next_fire_at) == ("paused", "jobs-app", None)
+    assert (active.state, active.next_fire_at) == ("active", NOON + HOUR)
+    assert runs_of(database, watching) == []
+    assert [run.state for run in runs_of(database, running)] == [RunState.QUEUED]

@@ -7,14 +7,21 @@ import pytest
 from sqlalchemy import text, update
 
 from jobs_app.accounts import tag_limit
-from jobs_app.core.states import Event, JobState, NotificationState, OverlapPolicy, RunState
+from jobs_app.core.states import (
+    CatchupPolicy,
+    Event,
+    JobState,
+    NotificationState,
+    OverlapPolicy,
+    RunState,
+)
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.attention import Item, Kind, attention
-from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND, make_job, make_run, make_worker
+from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND, make_job, make_run, make_worker, record
 from tests.plans import captured
 
 PAUSED = {"state": JobState.PAUSED, "next_fire_at": None, "next_due_at": None}
@@ -251,3 +258,14 @@ def test_the_list_is_for_the_jobs_of_the_caller_and_takes_three_statements(
     assert [item.kind for item in items] == kinds
     assert {item.job or item.queue for item in items} == {"mine", "mine-failing"}
     assert len(statements) == 3
+
+
+def test_fires_that_a_job_missed_while_it_only_watches_need_nobody(database: Database) -> None:
+    for name, observe in (("runs", False), ("watches", True)):
+        policy = {"catchup_policy": CatchupPolicy.NONE, "observe": observe}
+        job = make_job(database, name=name, at=NOON - 3 * HOUR, **policy)
+        record(database, job, at=NOON - 50 * MINUTE)
+
+    (item,) = look(database)
+
+    assert (item.kind, item.job) == (Kind.MISSED, "runs")

@@ -133,3 +133,10 @@ def test_a_job_is_shown_as_active_after_a_run_as_running_in_it(database: Databas
         shown = conditions.standings(session, [quiet.id, busy.id], at=NOON)
 
     assert shown == {quiet.id: Standing.ACTIVE, busy.id: Standing.RUNNING}
+
+
+def test_a_job_that_only_watches_stands_so_also_while_it_is_paused(database: Database) -> None:
+    job = make_job(database, observe=True)
+
+    assert stands(database, job) == NEW | {Standing.OBSERVING}
+    assert stands(database, job, **OF_PAUSED) >= {Standing.OBSERVING, Standing.PAUSED}

@@ -15,6 +15,7 @@ from jobs_app.jobs import dry_run, service
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import Definition
 from tests.factories import (
+    HOUR,
     MINUTE,
     NOON,
     SECOND,
@@ -28,7 +29,10 @@ from tests.factories import (
 )
 from tests.factories import job as stored_job
 
-_COMPARED = ("state", "next_fire_at", "next_due_at", "runs_started", "version", "cron", "max_runs")
+_COMPARED = (
+    *("state", "next_fire_at", "next_due_at", "runs_started", "version", "cron", "max_runs"),
+    *("observe", "observing_since"),
+)
 
 
 def random_job(database: Database, rng: random.Random) -> tuple[Job, Definition]:
@@ -46,6 +50,7 @@ def random_job(database: Database, rng: random.Random) -> tuple[Job, Definition]
         "catchup_max_runs": rng.choice([2, 50]),
         "max_runs": rng.choice([None, None, 3, 20]),
         "jitter_seconds": rng.choice([0, 0, 5]),
+        "observe": rng.choice([False, False, True]),
     }
     job = make_job(database, at=NOON - SECOND, **values)
     if rng.random() < 0.5:
@@ -55,6 +60,7 @@ def random_job(database: Database, rng: random.Random) -> tuple[Job, Definition]
     for _ in range(rng.choice([0, 0, 1, 2])):
         make_run(database, job, state=RunState.WAITING)
     changes: list[dict[str, object]] = [{"cron": "30 2 * * *"}, {"max_runs": 4}, {"priority": 3}]
+    changes.append({"observe": not values["observe"]})
     changed = values | rng.choice(changes)
     if "cron" in changed:
         changed.pop("interval_seconds", None)
@@ -149,3 +155,18 @@ def test_a_change_of_another_field_records_no_fire(database: Database) -> None:
 
     assert (effect.recorded_runs, effect.would_run_now) == ({}, False)
     assert (effect.job.next_fire_at, effect.job.state) == (NOON, JobState.ACTIVE)
+
+
+def test_a_switch_to_running_announces_that_due_fires_are_observed(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", observe=True)
+    wanted = definition(name=job.name, cron="0 * * * *")
+
+    with database.reading() as session:
+        current = service.get(session, job.name)
+        effect = dry_run.dry_run_change(
+            session, wanted, job=current, version=None, app=TASKS, at=NOON + SECOND
+        )
+
+    assert (effect.recorded_runs, effect.would_run_now) == ({RunState.OBSERVED: 1}, False)
+    assert (effect.job.observe, effect.job.observing_since) == (False, None)
+    assert effect.job.next_fire_at == NOON + HOUR

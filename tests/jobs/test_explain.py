@@ -587,3 +587,29 @@ def test_a_fire_whose_row_was_deleted_is_forgotten(database: Database) -> None:
     assert "no longer kept" in found.sentence
     assert "2026-06-15 12:00 UTC" in found.sentence
     assert later.verdict != "forgotten"
+
+
+def test_a_fire_of_a_job_that_only_watches_says_since_when(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", at=NOON - DAY)
+    change(database, job, at=NOON - 2 * HOUR, cron="0 * * * *", observe=True)
+    change(database, job, at=NOON - HOUR, cron="0 * * * *", observe=True, description="x")
+    record(database, job, at=NOON + SECOND)
+
+    past = ask(database, job.name, NOON, at=NOON + MINUTE)
+    ahead = ask(database, job.name, NOON + HOUR, at=NOON + MINUTE)
+    change(database, job, at=NOON + 2 * MINUTE, cron="0 * * * *")
+    over = ask(database, job.name, NOON, at=NOON + 3 * MINUTE)
+    will_run = ask(database, job.name, NOON + HOUR, at=NOON + 3 * MINUTE)
+
+    since = "since 2026-06-15 10:00 UTC by ann."
+    sentence = (
+        f"It was observed at 2026-06-15 12:00:01 UTC, and not run: the job only watched {since}"
+    )
+    assert (past.verdict, past.sentence) == ("observed", sentence)
+    assert past.run is not None
+    assert (ahead.verdict, ahead.sentence) == (
+        "observed",
+        f"It will be observed at 2026-06-15 13:00 UTC, and not run: the job only watches {since}",
+    )
+    assert over.sentence == past.sentence
+    assert will_run.verdict == "will_run"

@@ -359,6 +359,17 @@ def test_fires_that_a_change_finds_missed_notify_too(database: Database) -> None
     assert [event for _, event in notified_events(database)] == ["missed", "paused"]
 
 
+def test_missed_fires_of_a_job_that_only_watches_notify_nobody(database: Database) -> None:
+    make_channel(database)
+    job = make_job(database, catchup_policy=CatchupPolicy.NONE, observe=True)
+
+    record(database, job, at=NOON + SECOND)
+    record(database, job, at=NOON + 3 * HOUR)
+
+    assert {str(row.state) for row in runs_of(database, job)} == {"observed", "missed"}
+    assert rows(database) == []
+
+
 def test_a_tick_without_missed_fires_reads_no_notifications(database: Database) -> None:
     make_channel(database)
     job = make_job(database)

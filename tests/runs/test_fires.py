@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -22,7 +23,9 @@ from tests.factories import (
     MINUTE,
     NOON,
     SECOND,
+    TASKS,
     claim,
+    definition,
     finish,
     make_job,
     make_run,
@@ -287,3 +290,95 @@ def test_late_fires_run_one_after_the_other_under_skip(database: Database) -> No
         ["succeeded", "running", "waiting"],
         ["succeeded", "succeeded", "running"],
     ]
+
+
+def change(database: Database, job: Job, *, at: datetime, **values: Any) -> None:
+    with database.session() as session:
+        wanted = definition(**({"name": job.name, "cron": "0 * * * *"} | values))
+        service.change(session, job, wanted, version=None, app=TASKS, by="ann", at=at)
+
+
+def test_a_fire_of_a_job_that_only_watches_is_on_record_and_nobody_runs_it(
+    database: Database,
+) -> None:
+    watching = make_job(database, cron="0 * * * *", observe=True, max_runs=1)
+    other = make_job(database, cron="0 * * * *")
+
+    recorded = record(database, watching, other, at=NOON + SECOND)
+
+    (row,) = runs_of(database, watching)
+    assert (row.state, row.scheduled_for, row.finished_at) == ("observed", NOON, NOON + SECOND)
+    assert (row.queued_at, row.send_at, row.started_at) == (None, None, None)
+    (queued,) = runs_of(database, other)
+    assert [message.run_id for message in recorded.messages] == [queued.id]
+    assert claim(database, row.id, make_worker(database)) is None
+    moved = stored_job(database, watching.name)
+    assert (moved.next_fire_at, moved.runs_started) == (NOON + HOUR, 0)
+
+
+def test_a_fire_that_is_due_at_a_switch_is_recorded_as_before_it(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", observe=True)
+
+    change(database, job, at=NOON + SECOND)
+    record(database, job, at=NOON + 2 * SECOND)
+    record(database, job, at=NOON + HOUR)
+    change(database, job, at=NOON + 2 * HOUR, observe=True)
+    record(database, job, at=NOON + 3 * HOUR)
+
+    fires = [(row.scheduled_for, str(row.state)) for row in runs_of(database, job)]
+    assert fires == [
+        (NOON, "observed"),
+        (NOON + HOUR, "queued"),
+        (NOON + 2 * HOUR, "skipped"),
+        (NOON + 3 * HOUR, "observed"),
+    ]
+
+
+def test_a_switch_loses_no_fire_that_its_jitter_puts_off(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", jitter_seconds=1800, observe=True)
+    due_at = stored_job(database, job.name).next_due_at
+    assert due_at is not None
+    assert due_at > NOON
+
+    change(database, job, at=NOON, jitter_seconds=1800)
+    record(database, job, at=due_at)
+
+    assert [(row.scheduled_for, str(row.state)) for row in runs_of(database, job)] == [
+        (NOON, "queued")
+    ]
+
+
+def test_a_switch_and_a_scheduler_at_once_record_a_fire_once(database: Database) -> None:
+    jobs = [make_job(database, cron="0 * * * *", observe=True) for _ in range(8)]
+    barrier = threading.Barrier(2)
+
+    def tick() -> None:
+        barrier.wait()
+        for _ in range(3):
+            record(database, *jobs, at=NOON)
+
+    scheduler = threading.Thread(target=tick)
+    scheduler.start()
+    barrier.wait()
+    for job in jobs:
+        change(database, job, at=NOON)
+    scheduler.join()
+
+    for job in jobs:
+        assert [(row.scheduled_for, str(row.state)) for row in runs_of(database, job)] == [
+            (NOON, "observed")
+        ]
+        assert stored_job(database, job.name).next_fire_at == NOON + HOUR
+
+
+def test_a_resume_of_a_job_that_only_watches_catches_up_with_nothing(database: Database) -> None:
+    job = make_job(database, cron="0 * * * *", observe=True)
+    with database.session() as session:
+        service.pause(session, job, reason=None, by="ann", at=NOON - SECOND)
+    with database.session() as session:
+        resumed = stored_job(database, job.name)
+        at = NOON + 2 * HOUR + MINUTE
+        service.resume(session, resumed, on_missed="all", by="ann", at=at)
+
+    assert runs_of(database, job) == []
+    assert stored_job(database, job.name).runs_started == 0

@@ -323,3 +323,24 @@ def test_a_fire_is_due_by_the_jitter_of_its_own_schedule() -> None:
     assert due_at > NOON + 30 * MINUTE
     assert [fire for fire, _, _ in outcomes_of(early)] == [NOON]
     assert [fire for fire, _, _ in outcomes_of(late)] == [NOON, NOON + 30 * MINUTE]
+
+
+@pytest.mark.parametrize("policy", list(OverlapPolicy))
+def test_a_job_that_only_watches_starts_and_stops_nothing(policy: OverlapPolicy) -> None:
+    given = facts(observes=True, overlap_policy=policy, has_active=True, waiting=1, runs_left=1)
+
+    planned = plan(given, at=NOON + MINUTE)
+
+    assert outcomes_of(planned) == [(NOON, "observed", None), (NOON + MINUTE, "observed", None)]
+    assert (planned.cancel, planned.drop_waiting) == (None, False)
+    assert planned.next_fire_at == NOON + 2 * MINUTE
+
+
+def test_a_job_that_only_watches_misses_what_it_would_not_have_run() -> None:
+    given = facts(observes=True, catchup_policy=CatchupPolicy.LAST)
+
+    planned = plan(given, at=NOON + 3 * MINUTE + 50 * SECOND)
+    late = plan(facts(schedule=Schedule(cron="0 12 * * *"), observes=True), at=NOON + 10 * MINUTE)
+
+    assert [state for _, state, _ in outcomes_of(planned)] == ["missed"] * 3 + ["observed"]
+    assert [(row.state, row.trigger) for row in late.runs] == [("observed", "catchup")]

@@ -49,6 +49,9 @@ class Job(Base):
     #: The schedules after the first one, by `schedule_json.text_of`: text, because jobs are
     #: grouped by it.
     more_schedules: Mapped[str | None] = mapped_column(Text)
+    #: Its fires are recorded as `observed`, and nothing runs; and since when it is so.
+    observe: Mapped[bool] = mapped_column(default=False, server_default=false())
+    observing_since: Mapped[datetime | None]
 
     overlap_policy: Mapped[OverlapPolicy] = mapped_column(
         one_of(OverlapPolicy, "overlap_policy"), default=OverlapPolicy.SKIP
@@ -127,6 +130,7 @@ class Job(Base):
             name="first_schedule_first",
         ),
         CheckConstraint("interval_seconds > 0", name="interval_positive"),
+        CheckConstraint("observe = (observing_since IS NOT NULL)", name="observes_since"),
         # A paused, ended or deleted job can never be due.
         CheckConstraint(
             "next_fire_at IS NULL OR (state = 'active' AND deleted_at IS NULL)",

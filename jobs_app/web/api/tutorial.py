@@ -40,6 +40,7 @@ CELERY_STATES = {
     RunState.CANCELLED: "REVOKED",
     RunState.SKIPPED: "REVOKED",
     RunState.MISSED: "REVOKED",
+    RunState.OBSERVED: "REVOKED",
 }
 
 #: Longest `long_task`, seconds: a day.

@@ -16,7 +16,11 @@ OUTCOMES = (
     RunState.MISSED,
     RunState.CANCELLED,
     RunState.SKIPPED,
+    RunState.OBSERVED,
 )
+
+#: Those in which nothing ran to its end, and nothing is wrong.
+IDLE = (RunState.CANCELLED, RunState.SKIPPED, RunState.OBSERVED)
 
 #: A day with a change of the clock has 25 hours.
 MOST_HOURS = 25
@@ -44,7 +48,7 @@ def _bar(day: Day, hour: int, highest: int) -> Markup:
     counts = day.hours[hour]
     parts = [
         ("ok", counts[RunState.SUCCEEDED]),
-        ("idle", counts[RunState.SKIPPED] + counts[RunState.CANCELLED]),
+        ("idle", sum(counts[state] for state in IDLE)),
         ("warn", counts[RunState.MISSED]),
         ("bad", sum(counts[state] for state in FAILURES)),
     ]

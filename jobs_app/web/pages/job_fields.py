@@ -43,7 +43,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "What",
         ("name", "task", "kwargs", "run_arguments", "confirm", "description", "tags", "origin"),
     ),
-    "when": ("When", ("schedule", "max_runs")),
+    "when": ("When", ("schedule", "max_runs", "observe")),
     "late": ("If it is late or overlaps", _names(FirePolicy)),
     "limits": ("Limits and retries", (*_names(RunLimits), "retry", "pause_after_failures")),
     "where": ("Where", ("queue", "priority", "concurrency_key", "concurrency_limit")),
@@ -56,6 +56,7 @@ NESTED: dict[str, type] = {"retry": RetryPolicy, "retention": Retention}
 
 _LABELS = {
     "confirm": "Ask for its name before a start by hand",
+    "observe": "Only watch",
     "origin": "Imported from",
     "cron": "Cron expression",
     "interval_seconds": "Every",
@@ -90,6 +91,7 @@ _HELP = {
     "start_at": "No fire is before this.",
     "end_at": "No fire is at or after this.",
     "jitter_seconds": "Each fire starts up to this much later.",
+    "observe": "Its fires are recorded, and nothing runs.",
     "jitter": "So that many retries do not come at once.",
 }
 

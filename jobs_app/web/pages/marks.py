@@ -15,6 +15,7 @@ from jobs_app.db.models.jobs import Job
 _CIRCLE = '<circle cx="8" cy="8" r="6.5"/>'
 _DIAMOND = '<path d="M8 .8 15.2 8 8 15.2.8 8z"/>'
 _OPEN_DIAMOND = '<path d="M12.4 5.2 8 .8.8 8 8 15.2l4.4-4.4"/>'
+_EYE = '<path d="M.8 8Q8-1 15.2 8 8 17 .8 8z"/><circle cx="8" cy="8" r="2"/>'
 _TRIANGLE = '<path d="M8 1.5 15.3 14.5H.7z"/>'
 
 
@@ -43,6 +44,8 @@ MARKS: dict[str, Mark] = {
     "queued": _mark("queued", "idle", _CIRCLE),
     "skipped": _mark("skipped", "idle", _CIRCLE, "m5 5.5 2.5 2.5L5 10.5m3.5-5L11 8l-2.5 2.5"),
     "cancelled": _mark("cancelled", "idle", _CIRCLE, "M5 8h6"),
+    "observed": _mark("observed", "idle", _EYE),
+    "observing": _mark("only watches", "idle", _EYE),
     "paused": _mark("paused", "idle", "", "M5.5 3v10m5-10v10"),
     "ended": _mark("ended", "idle", "", "M4 4h8v8H4z"),
     "active": _mark("active", "ok", _CIRCLE, "m5 8.2 2.2 2.2L11.2 6"),
@@ -66,6 +69,7 @@ BARS: dict[str, tuple[int, str]] = {
     "queued": (4, "outline"),
     "skipped": (4, "solid"),
     "cancelled": (10, "outline"),
+    "observed": (10, "notched"),
 }
 
 

@@ -28,7 +28,7 @@ from jobs_app.web.api.schemas.fields import (
 from jobs_app.web.api.schemas.job_input import JobRunIn
 
 #: States of a run that was never tried.
-UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED)
+UNTRIED = (RunState.WAITING, RunState.SKIPPED, RunState.MISSED, RunState.OBSERVED)
 
 #: The highest byte offset in a log that a request may name.
 MOST_BYTES = 1_000_000_000
