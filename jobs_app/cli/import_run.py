@@ -32,11 +32,21 @@ from jobs_app.schedules import timezones
 PREFIX = re.compile(r"[a-z0-9][a-z0-9._-]{0,29}")
 MOST_LABEL = 150
 
+HOW_TO_COMPARE = (
+    "New jobs only watch. What they observe: jobs-app run list --state observed. When it is as it"
+    " should be, stop the old scheduler, and: jobs-app job activate --all-observing"
+)
+
 import_options = options(
     click.option("--timezone", shell_complete=zone_names, help="IANA zone of times without one."),
     click.option("--prefix", default="", help="Begin the names of new jobs with this."),
     click.option("--tag", "tags", multiple=True, help="Tag for the jobs; repeatable."),
     click.option("--paused", is_flag=True, help="New jobs wait until somebody resumes them."),
+    click.option(
+        "--observe",
+        is_flag=True,
+        help="New jobs only watch: fires are recorded, and nothing runs, until job activate.",
+    ),
     dry_run_option,
     click.option("--yes", is_flag=True, help="Do it, without a question."),
     json_option,
@@ -62,6 +72,7 @@ def run_import(
     general: Sequence[str],
     *,
     paused: bool,
+    observe: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -73,7 +84,7 @@ def run_import(
     from jobs_app.jobs.importers.drafts import Defaults
 
     client = connect()
-    plan_sources(client, sources, Defaults(origin="", **defaults))
+    plan_sources(client, sources, Defaults(origin="", observes=observe, **defaults))
     todo = list(steps_to_do(sources))
     sentences: list[str] = []
     if todo:
@@ -95,6 +106,8 @@ def run_import(
             print_text(summary(sources, is_done=True))
     elif dry_run:
         print_note("Nothing was changed.")
+    if observe and todo and not dry_run:
+        print_note(HOW_TO_COMPARE)
     if any(item.problem for source in sources for item in source.items):
         sys.exit(FAILED)
 

@@ -40,6 +40,7 @@ READ_ONLY = {
     "updated_at",
     "description_of_schedule",
     "paused",
+    "observing_since",
     "scheduling_error",
     "warnings",
     "declared",
@@ -134,6 +135,13 @@ definition_options = options(
         multiple=True,
         metavar="NAME",
         help="Argument that whoever starts the job may set; repeatable, '' clears.",
+    ),
+    click.option(
+        "--observe/--no-observe",
+        cls=FieldOption,
+        pointer="/observe",
+        default=None,
+        help="Only watch: fires are recorded, and nothing runs.",
     ),
     *(
         click.option(
@@ -234,6 +242,8 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
     for name in ("tags", "run_arguments"):
         if name in options:
             changed[name] = [item for item in options[name] if item]
+    if "observe" in options:
+        changed["observe"] = options["observe"]
     if (command := options.get("shell_command")) is not None:
         if changed.get("task", "shell") != "shell" and "task" in options:
             raise click.UsageError("--command is for the task shell.")
@@ -246,14 +256,16 @@ def with_options(definition: Json, options: dict[str, Any]) -> Json:
         changed["kwargs"] = _with_user(changed, user)
     if options.keys() & NOTIFY:
         changed["notify"] = notify_from(options, base=changed.get("notify"))
-    if options.keys() & SCHEDULE_PARAMETERS:
-        present = schedules_in(changed)
-        schedules = schedules_from(options, present=present)
-        # A job that has several schedules gets a list, even of one.
-        if max(len(schedules), len(present)) > 1:
-            return overlaid(changed, {"schedules": schedules})
-        return overlaid(changed, {"schedule": schedules[0] if schedules else None})
-    return changed
+    return _with_schedules(changed, options) if options.keys() & SCHEDULE_PARAMETERS else changed
+
+
+def _with_schedules(job: Json, options: dict[str, Any]) -> Json:
+    present = schedules_in(job)
+    schedules = schedules_from(options, present=present)
+    # A job that has several schedules gets a list, even of one.
+    if max(len(schedules), len(present)) > 1:
+        return overlaid(job, {"schedules": schedules})
+    return overlaid(job, {"schedule": schedules[0] if schedules else None})
 
 
 def _with_user(job: Json, user: str) -> Json:

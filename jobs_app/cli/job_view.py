@@ -13,7 +13,7 @@ from jobs_app.cli.run_view import concurrency_text, instant_text, moment
 from jobs_app.cli.schedule_options import schedules_in
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core import clock
-from jobs_app.core.states import JobState
+from jobs_app.core.states import JobState, Standing
 from jobs_app.core.text import counted
 
 
@@ -47,7 +47,7 @@ def print_jobs(answer: Json) -> None:
     """Print a table of jobs. A pipe gets the last run's state and time as two columns."""
     columns: Columns = {
         "NAME": lambda job: job["name"],
-        "STATE": lambda job: job["state"],
+        "STATE": _standing,
         "SCHEDULE": schedules_text,
         "NEXT RUN": lambda job: instant_text(job.get("next_run_at")),
     }
@@ -57,6 +57,11 @@ def print_jobs(answer: Json) -> None:
         columns |= {"LAST RUN": _last_state, "LAST RUN AT": _last_time}
     empty = "No jobs. Create one: jobs-app job create hello --command date --every 30s"
     as_table(columns, empty=empty, droppable={"SCHEDULE"})(answer)
+
+
+def _standing(job: Json) -> str:
+    only_watches = job.get("observe") and job["state"] == JobState.ACTIVE
+    return str(Standing.OBSERVING if only_watches else job["state"])
 
 
 def _last_state(job: Json) -> str:
@@ -163,6 +168,8 @@ def by_whom_and_why(item: Json) -> str:
         text += f" by {paused['by']}" if paused.get("by") else ""
         text += f" until {moment(paused['until'])}" if paused.get("until") else ""
         text += f": {paused['reason']}" if paused.get("reason") else ""
+    if item.get("observe"):
+        text += f"; it only watches since {moment(item.get('observing_since'))}"
     return text
 
 
@@ -179,6 +186,10 @@ def outlook(item: Json) -> str:
     # Its fire may come due between the answer and this line.
     is_due = datetime.fromisoformat(next_run) <= now
     when = "due now" if is_due else relative(next_run, at=now)
+    if item.get("observe"):
+        since = exact(item.get("observing_since"))
+        description = f"{description.rstrip('.')}. It only watches since {since}"
+        return f"{description}. Next fire {when}, {exact(next_run)}: it is observed, not run."
     return f"{description.rstrip('.')}. Next run {when}, {exact(next_run)}."
 
 
@@ -193,7 +204,8 @@ def print_effect(body: Json, *, heading: str = "Nothing was changed. ") -> None:
     elif not effect["fires_after"]:
         print_text(f"{heading}With this, {job['name']} would not fire by itself.")
     else:
-        print_text(f"{heading}With this, {job['name']} would fire:")
+        would = "would only watch these fires" if job.get("observe") else "would fire"
+        print_text(f"{heading}With this, {job['name']} {would}:")
         print_fires(effect["fires_after"])
     if effect["fires_before"]:
         print_text("\nAs it is now, it fires:")

@@ -17,7 +17,7 @@ JOB_SECTIONS: Mapping[str, frozenset[str]] = {
     ),
     "Schedule": frozenset(
         {"cron", "every", "at", "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}
-        | {"max_runs"}
+        | {"max_runs", "observe"}
     ),
     "Late and missed fires": frozenset(
         {"starting_deadline", "catchup", "catchup_window", "catchup_max_runs"}

@@ -38,6 +38,7 @@ STYLES = {
     "cancelled": "yellow",
     "skipped": "yellow",
     "missed": "yellow",
+    "observed": "cyan",
 }
 # Only these columns begin with a state; a job may be called "failed".
 STYLED = {"STATE", "LAST RUN"}

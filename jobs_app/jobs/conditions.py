@@ -54,7 +54,7 @@ def stands(session: Session, standing: Standing, *, at: datetime) -> ColumnEleme
         case Standing.LATE:
             return is_late(at=at)
         case Standing.OBSERVING:
-            return Job.observe
+            return Job.observe.is_(True)
         case Standing.RUNNING:
             return Job.id.in_(select(Run.job_id).where(_IS_RUNNING, Run.job_id.is_not(None)))
         case Standing.NEVER_RUN:

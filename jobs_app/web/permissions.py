@@ -51,6 +51,8 @@ ACTIONS: dict[str, Action] = {
     "job_form_page.preview": Action.WRITE_JOBS,
     "job_form_page.save": Action.WRITE_JOBS,
     "job_form_page.save_new": Action.WRITE_JOBS,
+    "job_observe_page.activate": Action.WRITE_JOBS,
+    "job_observe_page.ask": Action.WRITE_JOBS,
     "job_page.show": Action.READ,
     "job_page.why": Action.READ,
     "job_start_page.show": Action.START,

@@ -347,6 +347,17 @@ TABLE = [
         "2026-06-15 12:01 UTC is not a fire of the schedule, as it was then:"
         " At the start of every hour, UTC.",
     ),
+    (
+        {"run": replace(RUN, state=RunState.OBSERVED), "watched_since": NOON - HOUR},
+        "observed",
+        "It was observed at 2026-06-15 12:00 UTC, and not run:"
+        " the job only watched since 2026-06-15 11:00 UTC.",
+    ),
+    (
+        {"rules": replace(HOURLY, observes=True), "at": NOON - MINUTE, "watched_by": "ann"},
+        "observed",
+        "It will be observed at 2026-06-15 12:00 UTC, and not run: the job only watches by ann.",
+    ),
 ]
 
 

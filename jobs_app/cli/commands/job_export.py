@@ -145,7 +145,7 @@ def _import_from_beat(modules: Sequence[str], **options: Any) -> None:
     # The other imports do not need it.
     from jobs_app.cli.commands.import_beat import import_modules
 
-    import_modules(modules, paused=False, **options)
+    import_modules(modules, paused=False, observe=False, **options)
 
 
 def _read(source: str) -> list[Json]:

@@ -17,6 +17,8 @@ _COMMANDS = "jobs_app.cli.commands"
         "pause": f"{_COMMANDS}.job_actions:pause",
         "resume": f"{_COMMANDS}.job_actions:resume",
         "run": f"{_COMMANDS}.job_actions:run_now",
+        "observe": f"{_COMMANDS}.job_observe:observe",
+        "activate": f"{_COMMANDS}.job_observe:activate",
         "delete": f"{_COMMANDS}.job_actions:delete",
         "next": f"{_COMMANDS}.job_fires:next_fires",
         "explain": f"{_COMMANDS}.job_fires:explain",

@@ -3,6 +3,7 @@
 import click
 
 from jobs_app.cli.client import Json, connect
+from jobs_app.cli.commands.job_observe import observation_text
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.format import duration, exact
 from jobs_app.cli.job_view import retention_text
@@ -25,6 +26,7 @@ def _stats_fields(answer: Json) -> dict[str, str | None]:
         f"Of the last {recent['runs']:,}": _rate_text(recent["success_rate"]),
         "Took": _spread_text(recent["duration_seconds"]),
         "Late by": _spread_text(recent["delay_seconds"]),
+        "Only watches": _observation_text(answer.get("observation")),
         "On record": _kept_text(kept),
         "Kept": retention_text(kept),
     }
@@ -43,6 +45,10 @@ def _run_text(run: Json | None) -> str:
     if run is None:
         return "none on record"
     return f"{moment(run['finished_at'])}, run {run['id']}"
+
+
+def _observation_text(observation: Json | None) -> str | None:
+    return None if observation is None else observation_text(observation)
 
 
 def _spread_text(seconds: Json | None) -> str | None:

@@ -56,7 +56,8 @@ class Defaults:
     """The fields of new jobs that no source has, and the zone of schedules without one.
 
     With `is_typed` the zone was asked for: it replaces that of present jobs, too. So do the
-    `overrides`; `tags` are added. `output_rules`, if there are any, are the rules for
+    `overrides`; `tags` are added. With `observes` new jobs only watch; present jobs stay as they
+    are, also those that run already. `output_rules`, if there are any, are the rules for
     notifications of a job whose output the source mails.
     """
 
@@ -65,6 +66,7 @@ class Defaults:
     is_typed: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    observes: bool = False
     output_rules: Sequence[Json] = ()
 
     def overrides_of(self, draft: Draft) -> Json:
@@ -215,6 +217,8 @@ def _new(draft: Draft, taken: Collection[str], defaults: Defaults) -> Json:
         document["description"] = draft.description
     if defaults.tags:
         document["tags"] = list(defaults.tags)
+    if defaults.observes:
+        document["observe"] = True
     return document | deepcopy(dict(draft.fields)) | defaults.overrides_of(draft)
 
 

@@ -7,8 +7,9 @@ from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
+from jobs_app.core import clock
 from jobs_app.core.states import RunState
-from jobs_app.jobs import stats
+from jobs_app.jobs import observation, stats
 from jobs_app.runs.retention import Retention
 from jobs_app.web import extension
 from jobs_app.web.api.jobs import find_job
@@ -66,8 +67,26 @@ class KeptOut(BaseModel):
     keep_log_days: int
 
 
+class ObservationOut(BaseModel):
+    """The fires from `begin` to `until`, a week at most, of a job that only watches.
+
+    `expected` are those of its schedule, without those of pauses; `missed` would not have run
+    here, because no scheduler was there in time.
+    """
+
+    since: Instant
+    begin: Instant
+    until: Instant
+    expected: int
+    observed: int
+    missed: int
+
+
 class StatsOut(BaseModel):
-    """The statistics of a job. Rates are from 0 to 1, over the runs that succeeded or failed."""
+    """The statistics of a job. Rates are from 0 to 1, over the runs that succeeded or failed.
+
+    `observation` is null unless the job only watches (`observe`).
+    """
 
     job: str
     runs: CountsOut
@@ -77,6 +96,7 @@ class StatsOut(BaseModel):
     last_success: LastRun | None
     last_failure: LastRun | None
     kept: KeptOut
+    observation: ObservationOut | None
 
 
 @api.get("/jobs/<name>/stats", responses={200: StatsOut, **problems(404)})
@@ -84,6 +104,7 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
     """Return a job's runs by outcome, how long they take and how late they start."""
     job = find_job(path.name)
     summary = stats.of_job(session(), job, last=query.last)
+    observed = observation.of_job(session(), job, at=clock.now())
     limits = Retention.from_json(job.retention).limits(extension.current().settings)
     out = StatsOut(
         job=job.name,
@@ -94,5 +115,6 @@ def job_stats(path: JobPath, query: StatsQuery) -> Response:
         last_success=show_last_run(summary.last_success),
         last_failure=show_last_run(summary.last_failure),
         kept=KeptOut(runs=summary.kept, oldest_at=summary.oldest_at, **asdict(limits)),
+        observation=None if observed is None else ObservationOut(**asdict(observed)),
     )
     return jsonify(out.model_dump(mode="json"))

@@ -14,6 +14,7 @@ MODULES = (
     "job_changes",
     "job_delete",
     "job_form",
+    "job_observe",
     "job_start",
     "jobs",
     "links",

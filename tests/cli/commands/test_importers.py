@@ -106,6 +106,23 @@ def test_a_changed_line_changes_its_job_and_what_people_set_on_it_stays(
     assert json.loads(result.stdout)["sources"][0]["missing"] == ["cat"]
 
 
+def test_new_jobs_may_watch_first_and_those_that_run_already_stay_so(
+    run: Run, do: Run, crontab: Path
+) -> None:
+    first = do("--yes", "--observe")
+    watching = {name: job["observe"] for name, job in jobs(run).items()}
+    run("job", "activate", "dump")
+    crontab.write_text(CRONTAB + "5 5 * * * /opt/new\n")
+    do("--yes", "--observe")
+    do("--yes")
+
+    assert watching == {"dump": True, "cat": True, "cat-2": True}
+    assert "it is observed, not run" in first.stdout
+    assert "jobs-app job activate --all-observing" in first.stderr
+    after = {name: job["observe"] for name, job in jobs(run).items()}
+    assert after == {"dump": False, "cat": True, "cat-2": True, "new": True}
+
+
 def test_a_job_that_was_made_by_hand_is_never_changed(run: Run, do: Run) -> None:
     run("job", "create", "dump", "--command", "mine", "--manual")
 

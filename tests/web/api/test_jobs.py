@@ -12,11 +12,12 @@ from sqlalchemy import event, make_url
 
 from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
+from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.web import extension
 from jobs_app.web import session as web_session
 from jobs_app.web.api.schemas.job_input import JobIn
-from tests.web.conftest import NOW, Api, a_job
+from tests.web.conftest import NOW, Api, a_job, a_run
 
 
 def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
@@ -48,6 +49,8 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
             "end_at": None,
             "jitter_seconds": 0,
         },
+        "observe": False,
+        "observing_since": None,
         "overlap_policy": "skip",
         "starting_deadline_seconds": 60,
         "catchup_policy": "last",
@@ -837,3 +840,43 @@ def test_references_are_checked_and_rows_shown_without_a_lock(
     assert len(held) == (1 if path == "/jobs" else 0)
     assert not [statement for statement in locked if "FROM idempotency_keys" in statement]
     assert not [statement for statement in locked if "SELECT runs.result" in statement]
+
+
+def test_a_job_that_only_watches_is_found_and_its_fires_are(api: Api, store) -> None:
+    watching = api.make_job("watching", observe=True)
+    api.make_job("running")
+    store(a_run(RunState.OBSERVED, job_id=watching["id"], scheduled_for=NOW))
+    store(a_run(RunState.SUCCEEDED, job_id=watching["id"]))
+
+    found = api.get("/jobs?state=observing&include=facets").json
+
+    assert [item["name"] for item in found["items"]] == ["watching"]
+    assert found["facets"]["states"]["observing"] == 1
+    (observed,) = api.get("/runs?state=observed").json["items"]
+    assert (observed["job"], observed["state"]) == ("watching", "observed")
+    assert api.get("/jobs?last_state=observed").status_code == 200
+
+
+def test_a_switch_is_one_field_and_keeps_the_next_fire(api: Api) -> None:
+    made = api.make_job()
+
+    watching = api.patch("/jobs/nightly", {"observe": True}).json
+    again = api.patch("/jobs/nightly", {"description": "x"}).json
+    running = api.patch("/jobs/nightly", {"observe": False}).json
+    refused = api.patch("/jobs/nightly", {"observing_since": None})
+
+    assert (made["observing_since"], running["observing_since"]) == (None, None)
+    assert watching["observing_since"] is not None
+    assert again["observing_since"] == watching["observing_since"]
+    assert {made["next_run_at"], watching["next_run_at"], running["next_run_at"]} == {
+        made["next_run_at"]
+    }
+    assert refused.status_code == 422
+
+
+def test_a_job_that_only_watches_is_started_by_hand_as_any_other(api: Api) -> None:
+    api.make_job(observe=True)
+
+    started = api.post("/jobs/nightly/runs", {})
+
+    assert (started.status_code, started.json["state"]) == (202, "queued")

@@ -64,3 +64,20 @@ def test_stats_are_about_a_number_of_runs_that_makes_sense(api: Api, last: str) 
     api.make_job()
 
     assert api.get(f"/jobs/nightly/stats?last={last}").status_code == 422
+
+
+def test_a_job_that_only_watches_counts_what_it_observes(api: Api, store) -> None:
+    watching = api.make_job(observe=True, schedule={"cron": "0 * * * *"})
+    api.make_job("running")
+    fire = {"job_id": watching["id"], "trigger": "schedule"}
+    store(a_run(RunState.OBSERVED, scheduled_for=NOW, **fire))
+
+    stats = api.get("/jobs/nightly/stats").json
+
+    assert stats["runs"]["by_state"] == {"observed": 1}
+    assert (stats["success_rate"], stats["recent"]["runs"]) == (None, 0)
+    since = watching["observing_since"]
+    assert stats["observation"].pop("until") >= since
+    counts = {"expected": 0, "observed": 0, "missed": 0}
+    assert stats["observation"] == {"since": since, "begin": since} | counts
+    assert api.get("/jobs/running/stats").json["observation"] is None

@@ -67,6 +67,7 @@ READ_ONLY = {
     "version": "Send If-Match to say which version you change.",
     "state": "Use POST …/pause and POST …/resume.",
     "paused": "Use POST …/pause and POST …/resume.",
+    "observing_since": "It follows from `observe`.",
     "next_run_at": "It follows from the schedule.",
     "last_run": "",
     "created_at": "",

@@ -108,13 +108,14 @@ class JobOut(_DefinitionOut):
 
     `warnings` tells what keeps it from running as it says: no worker serves its queue, say.
     `declared` are the fields that the code of its task declares now. They are the defaults
-    of a job when it is saved.
+    of a job when it is saved. `observing_since` is null unless it has `observe`.
     """
 
     schedules: list[ScheduleOut]
     version: int
     state: JobState
     paused: Paused | None
+    observing_since: Instant | None
     next_run_at: Instant | None
     last_run: LastRun | None
     scheduling_error: str | None
@@ -145,6 +146,7 @@ def show(
         version=job.version,
         state=job.state,
         paused=paused,
+        observing_since=job.observing_since,
         next_run_at=job.next_fire_at,
         last_run=show_last_run(last_run),
         scheduling_error=job.scheduling_error,
