@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
 
+from jobs_app.core.command_limits import parse_limits
 from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
 from jobs_app.core.smtp_url import mail_server
 from jobs_app.core.url_server import server_fault
@@ -129,6 +130,7 @@ Shells = Annotated[
 Accounts = Annotated[
     str, _matches(r"\s*[^/:\s,]*(\s*,\s*[^/:\s,]*)*\s*\Z", "use names of accounts with commas")
 ]
+ShellLimits = Annotated[str, _parses_with(parse_limits)]
 AllowList = Annotated[str, _parses_with(parse_allowlist)]
 SmtpUrl = Annotated[str, _parses_with(mail_server)]
 

@@ -13,7 +13,7 @@ from jobs_app.core.data_files import DataFiles
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.handed_settings import HandedSettings
-from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
+from jobs_app.core.network_allowlist import OwnServer
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.setting_lists import SettingLists
 from jobs_app.core.setting_types import (
@@ -25,6 +25,7 @@ from jobs_app.core.setting_types import (
     PublicUrl,
     RedisUrl,
     RemoteControl,
+    ShellLimits,
     Shells,
     SmtpUrl,
     Timezone,
@@ -107,6 +108,10 @@ class Settings(DataFiles, SettingLists, HandedSettings):
         None,
         min_length=1,
         description="Account that commands without `user` run as; the worker must run as root.",
+    )
+    shell_limits: ShellLimits = Field(
+        "",
+        description="Most that each command may use, as in `memory=2GiB,processes=200`.",
     )
     timezone: Timezone = Field(
         "UTC", description="IANA zone of schedules; under `up` the machine's."
@@ -272,11 +277,6 @@ class Settings(DataFiles, SettingLists, HandedSettings):
     lost_seconds: float = Field(
         30.0, gt=0, description="Time without a heartbeat after which a worker counts as gone."
     )
-
-    @cached_property
-    def http_allowlist(self) -> tuple[AllowlistEntry, ...]:
-        """The hosts and networks of JOBS_HTTP_ALLOW."""
-        return parse_allowlist(self.http_allow)
 
     @cached_property
     def own_servers(self) -> tuple[OwnServer, ...]:

@@ -29,7 +29,7 @@ from jobs_app.tasks.declarations import Declaration
 
 #: The arguments of a task that runs commands, and of `shell`, that only their author may set.
 _COMMAND = frozenset({"command"})
-_OF_SHELL = _COMMAND | {"user"}
+_OF_SHELL = _COMMAND | {"user", "limits"}
 
 _NAME_RULE = (
     "must be 1 to 100 lower-case letters, digits, '.', '_' or '-', "

@@ -11,9 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Literal
@@ -24,6 +24,7 @@ from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.core.states import CancelMode
 from jobs_app.core.text import counted
 from jobs_app.tasks.command_account import Account
+from jobs_app.tasks.command_cgroup import make_cgroup
 from jobs_app.tasks.context import RunContext, Stream
 
 SUPERVISOR = "jobs_app.tasks.command_supervisor:main"
@@ -33,6 +34,7 @@ READ_BYTES = 65_536
 LEAVING_GRACE_SECONDS = 2.0
 # The supervisor needs at most 8 s for leftover processes; one that takes longer is stuck.
 SUPERVISOR_LATE_SECONDS = 15.0
+NO_CPUS = b"jobs-app: cpus has no effect: this worker may not divide its cgroup (Delegate=yes)\n"
 IS_LINUX = sys.platform == "linux"
 
 Why = Literal["exited", "timed_out", "cancelled", "fenced", "not_started", "supervisor_died"]
@@ -44,7 +46,8 @@ class CommandEnd:
 
     `code` is 0 to 255, or -n for signal n, and None where it is not known;
     `detail` is a sentence for `not_started`. `leftovers` is a sentence about the processes
-    that outlived the command and were ended, "" if there were none.
+    that outlived the command and were ended, "" if there were none. `reached` are the names of
+    the limits that it has reached, as far as that can be told.
     """
 
     why: Why
@@ -52,19 +55,21 @@ class CommandEnd:
     duration_seconds: float
     detail: str = ""
     leftovers: str = ""
+    reached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """An absolute program with its arguments, exactly its environment, and where it starts.
 
-    `account` is None for the account of this process.
+    `account` is None for the account of this process. `limits` are numbers, by name.
     """
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
     account: Account | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_command(program: Program, *, context: RunContext, stdin: str = "") -> CommandEnd:
@@ -104,6 +109,9 @@ class _Command:
             for name, value in program.env.items()
             if name in ("JOBS_RUN_ID", "JOBS_ATTEMPT")
         ]
+        self._cgroup = make_cgroup(f"{context.run_id}-{context.attempt}", program.limits)
+        if "cpus" in program.limits and "cpus" not in (self._cgroup.limits if self._cgroup else ()):
+            context.log.write("stderr", NO_CPUS)
         self._group: int | None = None
         self._stop_mode: str | None = None
         self._unread = b""
@@ -127,6 +135,8 @@ class _Command:
             "argv": program.argv,
             "env": program.env,
             "cwd": program.cwd,
+            "limits": dict(program.limits),
+            "cgroup": self._cgroup and vars(self._cgroup),
             "account": program.account and program.account.numbers(),
             "soft": context.limits.soft_time_limit_seconds,
             "limit": context.limits.time_limit_seconds,
@@ -230,6 +240,7 @@ class _Command:
                     message.get("duration", 0.0),
                     message.get("detail", ""),
                     _leftovers(**message.get("leftovers", {})),
+                    tuple(message.get("reached", ())),
                 )
             else:
                 self._group = message["pid"]
@@ -258,8 +269,12 @@ class _Command:
         if self._group is not None:
             with suppress(OSError):
                 os.killpg(self._group, signal.SIGKILL)
+        if self._cgroup is not None:
+            self._cgroup.kill()
         if IS_LINUX and self._marks:
             _kill_marked(self._marks)
+        if self._cgroup is not None:
+            self._cgroup.remove()
         duration = time.monotonic() - self._started
         self._end = CommandEnd("supervisor_died", None, duration)
 

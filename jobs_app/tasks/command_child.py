@@ -1,6 +1,6 @@
 """Runs in processes that change to the account of a command: above all to become the command.
 
-Of jobs_app it imports nothing, to start fast.
+Of jobs_app it imports next to nothing, to start fast.
 """
 
 import ctypes
@@ -10,6 +10,9 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
+
+from jobs_app.tasks.command_cgroup import CommandCgroup
+from jobs_app.tasks.process_limits import set_limits
 
 PR_SET_PDEATHSIG = 1
 
@@ -36,6 +39,9 @@ def become_command(
         for standard, fd in enumerate(streams):
             os.dup2(fd, standard)
         os.umask(0o022)
+        if order["cgroup"] is not None:
+            CommandCgroup(**order["cgroup"]).enter()
+        set_limits(order["limits"], of_group=order["cgroup"] or {})
         if order["account"] is not None:
             _give_streams(order["account"]["uid"])
             change_account(**order["account"])

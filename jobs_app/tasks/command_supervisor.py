@@ -27,7 +27,9 @@ from contextlib import suppress
 from typing import Any
 
 from jobs_app.core.process import limit_programs
+from jobs_app.tasks.command_cgroup import CommandCgroup
 from jobs_app.tasks.command_child import become_command
+from jobs_app.tasks.process_limits import reached_limits
 from jobs_app.tasks.process_tree import descendants
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -103,6 +105,8 @@ class Supervisor:
         order = json.loads(self.read_order())
         self.grace = order["grace"]
         self.lease_until = order["lease"]
+        self.limits = order["limits"]
+        self.cgroup = CommandCgroup(**order["cgroup"]) if order["cgroup"] else None
         self.set_process_flags()
         limit_programs(new_privileges=order["new_privileges"])
         self.wake_on_child()
@@ -122,6 +126,8 @@ class Supervisor:
         self.end_leftovers(clock() + LEFTOVER_LIMIT_SECONDS)
         self.answer(self.result(duration))
         self.end_leftovers(NEVER)
+        if self.cgroup is not None:
+            self.cgroup.remove()
 
     def read_order(self) -> bytes:
         while b"\n" not in self.unread:
@@ -297,6 +303,8 @@ class Supervisor:
         """Signal the command's group, and its other descendants where they can be found."""
         if self.pid == 0:
             return
+        if self.cgroup is not None and number == signal.SIGKILL:
+            self.cgroup.kill()
         # After the command is reaped, its group id may be reused by another process.
         has_group = self.status is None or not IS_LINUX
         targets = [-self.pid] if has_group else []
@@ -323,7 +331,16 @@ class Supervisor:
             "first": list(self.leftovers.items())[:NAMED_LEFTOVERS],
             "were_killed": self.were_killed,
         }
-        return {"why": why, "code": code, "duration": duration, "leftovers": leftovers}
+        return {
+            "why": why,
+            "code": code,
+            "duration": duration,
+            "leftovers": leftovers,
+            "reached": [
+                *(self.cgroup.reached() if self.cgroup is not None else ()),
+                *reached_limits(self.limits, code),
+            ],
+        }
 
     def answer(self, message: dict[str, object]) -> None:
         """Send a message to the worker, which may be dead."""

@@ -186,7 +186,7 @@ def test_only_an_admin_has_a_command_run_as_root(
         assert answer.status_code in (status, 409), (method, path, answer.text)
 
 
-@pytest.mark.parametrize("name", ["command", "user"])
+@pytest.mark.parametrize("name", ["command", "user", "limits"])
 def test_a_start_does_not_say_who_runs_a_command(account_app: Flask, api: Api, name: str) -> None:
     job = {"name": "x", "task": "shell", "kwargs": {"command": "true"}, "run_arguments": [name]}
 

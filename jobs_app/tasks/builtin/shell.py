@@ -12,6 +12,7 @@ from celery import Task, shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from jobs_app.core.command_limits import Limits, Numbers, limits_sentence, together
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import counted
@@ -196,6 +197,7 @@ def shell(
     shell: str | None = None,
     success_exit_codes: list[ExitCode] | None = None,
     user: str | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, int]:
     """Run a command with a shell and return its exit code.
 
@@ -211,6 +213,7 @@ def shell(
         shell: The shell that runs it, one of JOBS_SHELLS; by default /bin/sh.
         success_exit_codes: Exit codes that mean success besides 0.
         user: The account that it runs as, one of JOBS_SHELL_USERS, on a worker that runs as root.
+        limits: What it may use: memory, processes, open_files, cpu_seconds, cpus.
     """
     context = current_run.get()
     settings = context.settings or Settings()
@@ -223,11 +226,13 @@ def shell(
         env={**base, **(env or {}), **environment(context)},
         cwd=_directory(cwd, base["HOME"]),
         account=account,
+        limits=together(limits, settings.command_limits),
     )
     end = run_command(program, context=context, stdin=stdin or "")
     if end.leftovers:
         context.log.write("stderr", f"jobs-app: {end.leftovers}\n".encode())
-    return {"exit_code": successful_code(end, context, {0, *(success_exit_codes or ())})}
+    success = {0, *(success_exit_codes or ())}
+    return {"exit_code": successful_code(end, context, success, program.limits)}
 
 
 def base_environment(shell: str, account: Account | None) -> dict[str, str]:
@@ -262,8 +267,12 @@ def _directory(cwd: str | None, home: str) -> str:
     return os.path.join(home, cwd[2:] if is_at_home else os.path.expanduser(cwd))
 
 
-def successful_code(end: CommandEnd, context: RunContext, success: Collection[int]) -> int:
+def successful_code(
+    end: CommandEnd, context: RunContext, success: Collection[int], limits: Numbers
+) -> int:
     """Return the exit code of a command if it is in *success*; else raise the matching error."""
+    sentence = limits_sentence(limits, end.reached)
+    why = f" {sentence}" if sentence else ""
     # As a shell has it: 128 and the number of the signal.
     code = 128 - end.code if end.code is not None and end.code < 0 else end.code
     if end.why == "fenced":
@@ -271,20 +280,18 @@ def successful_code(end: CommandEnd, context: RunContext, success: Collection[in
     if end.why == "cancelled":
         raise Cancelled("The run was cancelled.", exit_code=code)
     if end.why == "timed_out":
-        limits = (context.limits.soft_time_limit_seconds, context.limits.time_limit_seconds)
+        times = (context.limits.soft_time_limit_seconds, context.limits.time_limit_seconds)
         # The last limit that was reached: a command may outlive its soft limit.
-        limit = max(
-            limit for limit in limits if limit is not None and limit <= end.duration_seconds
-        )
+        limit = max(limit for limit in times if limit is not None and limit <= end.duration_seconds)
         raise TimedOut(f"The command was stopped at its time limit of {limit:g} s.", exit_code=code)
     if end.why == "not_started":
-        raise CommandFailed(f"The command could not be started: {end.detail}")
+        raise CommandFailed(f"The command could not be started: {end.detail}{why}")
     if end.why == "supervisor_died":
         raise CommandFailed("The process that watches the command was killed, and the command too.")
     if code is not None and code in success:
         return code
     if end.code is not None and end.code < 0:
         name = signal.Signals(-end.code).name if -end.code in set(signal.Signals) else "unknown"
-        detail = f"The command was ended by signal {-end.code} ({name})."
+        detail = f"The command was ended by signal {-end.code} ({name}).{why}"
         raise CommandFailed(detail, exit_code=code)
-    raise CommandFailed(f"The command ended with exit code {code}.", exit_code=code)
+    raise CommandFailed(f"The command ended with exit code {code}.{why}", exit_code=code)
