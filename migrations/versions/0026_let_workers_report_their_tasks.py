@@ -1,6 +1,6 @@
 """Let workers report their tasks.
 
-Revision: 0026, after 0023
+Revision: 0026, after 0024
 
 A new table, and a column without a default: neither rewrites the rows of workers.
 """
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0026"
-down_revision = "0023"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
