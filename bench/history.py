@@ -100,6 +100,7 @@ def fill(database: Database, count: int, *, jobs: int = JOBS) -> None:
                 task="shell",
                 kwargs={"command": "python report.py"},
                 cron="* * * * *",
+                runs_started=count // jobs,
                 created_at=at,
                 updated_at=at,
             )

@@ -70,7 +70,9 @@ def stands(session: Session, standing: Standing, *, at: datetime) -> ColumnEleme
                 .scalar_subquery()
                 for index_range in run_indexes.of_job(Job.id)
             ]
-            return and_(*(newest.is_(None) for newest in kept), ~pruned.exists())
+            # A job whose fires were recorded has run: its runs need not be looked for.
+            has_no_fire = Job.runs_started == 0
+            return and_(has_no_fire, *(newest.is_(None) for newest in kept), ~pruned.exists())
         case Standing.NO_NEXT_FIRE:
             return Job.next_fire_at.is_(None)
 

@@ -110,6 +110,7 @@ def test_a_paused_job_is_neither_active_nor_ended(database: Database) -> None:
         ({"next_due_at": NOON - MINUTE}, Standing.LATE),
         (OF_ENDED, Standing.ENDED),
         ({}, Standing.NEVER_RUN),
+        ({"runs_started": 1}, Standing.ACTIVE),
     ],
 )
 def test_people_are_shown_what_matters_most(
