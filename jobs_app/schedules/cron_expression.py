@@ -99,15 +99,25 @@ class Expression:
 
     def explain(self) -> str:
         """Return the expression in English: "At 02:30 on Monday through Friday"."""
+        return _explained(self)
+
+    def explanation(self) -> Explanation:
+        """Return the parts from which cronsim makes the sentence."""
         minute, hour, day, month, weekday = self.text.split()
-        if self._month_days:
-            explanation = Explanation([minute, hour, "1", month, weekday])
-            explanation.day = month_days.DayWords(self._month_days, self._other_days)
-            explanation.day_and = not self.has_either_day
-        else:
-            explanation = Explanation([minute, hour, day, month, weekday])
-        sentence = explanation.explain().replace("the last weekday of", "the last working day of")
-        return re.sub(r"\b([0-9]*[02-9])?([123])th\b", _ordinal, sentence)
+        if not self._month_days:
+            return Explanation([minute, hour, day, month, weekday])
+        explanation = Explanation([minute, hour, "1", month, weekday])
+        explanation.day = month_days.DayWords(self._month_days, self._other_days)
+        explanation.day_and = not self.has_either_day
+        return explanation
+
+
+@lru_cache(maxsize=1024)
+def _explained(expression: Expression) -> str:
+    """Return *expression* in English; a list of jobs asks for the same ones again and again."""
+    sentence = expression.explanation().explain()
+    sentence = sentence.replace("the last weekday of", "the last working day of")
+    return re.sub(r"\b([0-9]*[02-9])?([123])th\b", _ordinal, sentence)
 
 
 @lru_cache(maxsize=4096)
