@@ -29,6 +29,7 @@ LATE_IMPORTS = frozenset(
         "db/engine.py",  # psycopg, which SQLite does not need
         "notifications/channel_input.py",  # apprise, half a second
         "notifications/sender_main.py",  # apprise again
+        "secrets/encryption.py",  # cryptography, 6 MB, which few processes need
         "up/database.py",  # Celery, for the jobs of --demo only
         "up/parent_death.py",  # shutil, which most processes never need
     }

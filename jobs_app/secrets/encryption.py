@@ -8,15 +8,19 @@ commas between them are a rotation: the first one encrypts, all of them decrypt.
 import fcntl
 import hashlib
 import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from types import ModuleType
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.own_files import check_secret_file
 from jobs_app.core.settings import Settings
+
+#: The length of a key, bytes.
+KEY_BYTES = 32
 
 
 class Cipher:
@@ -24,28 +28,22 @@ class Cipher:
 
     def __init__(self, keys: str) -> None:
         """Take keys, with commas between them. Raises ConfigurationError if one is malformed."""
-        try:
-            fernets = [Fernet(key.strip()) for key in keys.split(",") if key.strip()]
-        except ValueError as error:
-            raise ConfigurationError(
-                "JOBS_SECRET_KEY is no key: it must be 32 bytes in URL-safe Base64, as "
-                "`openssl rand -base64 32 | tr +/ -_` prints them."
-            ) from error
-        if not fernets:
-            raise ConfigurationError("JOBS_SECRET_KEY is empty.")
+        library = _library()
+        fernets = [library.Fernet(urlsafe_b64encode(key)) for key in keys_in(keys)]
         self.keys = len(fernets)
         self._newest = fernets[0]
-        self._fernet = MultiFernet(fernets)
+        self._fernet = library.MultiFernet(fernets)
+        self._invalid: type[Exception] = library.InvalidToken
 
     def encrypt(self, text: str) -> str:
         """Return *text* encrypted. The result differs each time."""
-        return self._fernet.encrypt(text.encode()).decode("ascii")
+        return str(self._fernet.encrypt(text.encode()), "ascii")
 
     def decrypt(self, encrypted: str) -> str:
         """Return the decrypted text. Raises ConfigurationError if no key fits it."""
         try:
-            return self._fernet.decrypt(encrypted).decode()
-        except InvalidToken as error:
+            return str(self._fernet.decrypt(encrypted), "utf-8")
+        except self._invalid as error:
             raise ConfigurationError(
                 "The database is encrypted with another key than this process has: "
                 "give every process the same JOBS_SECRET_KEY."
@@ -55,13 +53,48 @@ class Cipher:
         """Return whether the first key encrypted the text."""
         try:
             self._newest.decrypt(encrypted)
-        except InvalidToken:
+        except self._invalid:
             return False
         return True
 
     def reencrypt(self, encrypted: str) -> str:
         """Return the text encrypted again, with the first key. Raises ConfigurationError."""
         return self.encrypt(self.decrypt(encrypted))
+
+
+@cache
+def _library() -> ModuleType:
+    # It takes 6 MB: a process imports it when it first encrypts or decrypts.
+    from cryptography import fernet  # noqa: PLC0415
+
+    return fernet
+
+
+def keys_in(text: str) -> list[bytes]:
+    """Return the keys in *text*, which has commas between them.
+
+    Raises ConfigurationError if one is malformed, or if there is none.
+    """
+    try:
+        keys = [urlsafe_b64decode(key.strip()) for key in text.split(",") if key.strip()]
+    except ValueError as error:
+        raise _malformed() from error
+    if any(len(key) != KEY_BYTES for key in keys):
+        raise _malformed()
+    if not keys:
+        raise ConfigurationError("JOBS_SECRET_KEY is empty.")
+    return keys
+
+
+def _malformed() -> ConfigurationError:
+    return ConfigurationError(
+        f"JOBS_SECRET_KEY is no key: it must be {KEY_BYTES} bytes in URL-safe Base64, as "
+        f"`openssl rand -base64 {KEY_BYTES} | tr +/ -_` prints them."
+    )
+
+
+def _new_key() -> bytes:
+    return urlsafe_b64encode(os.urandom(KEY_BYTES))
 
 
 def load_cipher(settings: Settings, *, makes_key: bool = False) -> Cipher:
@@ -101,7 +134,7 @@ def begin_rotation(path: Path) -> None:
         marker = _rotation_marker(path)
         if marker.exists() and marker.read_text() == _fingerprint(keys.partition(",")[0]):
             return
-        new = Fernet.generate_key().decode()
+        new = _new_key().decode()
         # First: a marker without its key says nothing, but a key without its marker would stay.
         _write(marker, _fingerprint(new).encode())
         _write(path, f"{new},{keys}".encode())
@@ -143,7 +176,7 @@ def _make_key(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = _write_draft(path, Fernet.generate_key())
+    draft = _write_draft(path, _new_key())
     try:
         # Two processes may make a key at once: the first link wins, and both read that key.
         with suppress(FileExistsError):

@@ -7,15 +7,11 @@ one signature that fits is enough: so a new key can be rolled out one process at
 import hmac
 import logging
 import time
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
-
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.secrets.encryption import Cipher, read_keys
+from jobs_app.secrets.encryption import keys_in, read_keys
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +34,14 @@ def derive(keys: str) -> dict[str, bytes]:
 
     Raises ConfigurationError if one is malformed.
     """
-    Cipher(keys)
-    signing_keys = (_derive(urlsafe_b64decode(k.strip())) for k in keys.split(",") if k.strip())
+    signing_keys = map(_derive, keys_in(keys))
     return {hmac.digest(key, b"id", "sha256").hex()[:8]: key for key in signing_keys}
 
 
 def _derive(key: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE).derive(key)
+    # HKDF (RFC 5869) with SHA-256, without a salt, for 32 bytes, which are one block.
+    pseudorandom_key = hmac.digest(bytes(32), key, "sha256")
+    return hmac.digest(pseudorandom_key, PURPOSE + b"\x01", "sha256")
 
 
 class SigningKey:

@@ -1,15 +1,18 @@
 """Signatures of messages: only with a key, and through every step of a rotation."""
 
 import hmac
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.secrets import encryption
-from jobs_app.secrets.signing import HASHED_AT_ONCE, Signer, SigningKey, derive
+from jobs_app.secrets.signing import HASHED_AT_ONCE, PURPOSE, Signer, SigningKey, derive
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 
@@ -56,6 +59,13 @@ def test_the_key_of_a_signature_is_not_the_key_of_the_secrets() -> None:
 
     assert key.hex() not in (OLD.encode().hex(), OLD)
     assert key_id not in key.hex()
+
+
+def test_the_key_of_a_signature_is_derived_by_hkdf() -> None:
+    [key] = derive(OLD).values()
+
+    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE)
+    assert key == hkdf.derive(urlsafe_b64decode(OLD))
 
 
 def test_a_running_process_learns_of_a_rotated_key_file(tmp_path: Path) -> None:
