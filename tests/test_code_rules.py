@@ -31,6 +31,7 @@ LATE_IMPORTS = frozenset(
         "notifications/sender_main.py",  # apprise again
         "secrets/encryption.py",  # cryptography, 6 MB, which few processes need
         "up/database.py",  # Celery, for the jobs of --demo only
+        "web/metrics.py",  # prometheus-client, which most web processes never need
         "up/parent_death.py",  # shutil, which most processes never need
     }
 )

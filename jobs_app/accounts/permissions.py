@@ -12,6 +12,7 @@ class Action(StrEnum):
 
     IDENTIFY = "see who it is"
     READ = "read jobs, runs and logs"
+    READ_METRICS = "read the metrics"
     SEE_ARGUMENTS = "see the arguments of jobs"
     START = "start jobs"
     CONTROL = "cancel, retry, pause or resume"
@@ -47,6 +48,7 @@ class Permission:
 PERMISSIONS: dict[Action, Permission] = {
     Action.IDENTIFY: Permission(Role.VIEWER, None),
     Action.READ: Permission(Role.VIEWER, Scope.READ),
+    Action.READ_METRICS: Permission(Role.VIEWER, Scope.READ, for_all_jobs=True),
     Action.SEE_ARGUMENTS: Permission(Role.EDITOR, Scope.WRITE),
     Action.START: Permission(Role.OPERATOR, Scope.RUN),
     Action.CONTROL: Permission(Role.OPERATOR, Scope.RUN),

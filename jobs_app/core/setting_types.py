@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator
 
 from jobs_app.core.command_limits import parse_limits
+from jobs_app.core.job_series import parse_job_series
 from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
 from jobs_app.core.smtp_url import mail_server
 from jobs_app.core.url_server import server_fault
@@ -132,6 +133,7 @@ Accounts = Annotated[
 ]
 ShellLimits = Annotated[str, _parses_with(parse_limits)]
 AllowList = Annotated[str, _parses_with(parse_allowlist)]
+MetricsJobs = Annotated[str, _parses_with(parse_job_series)]
 SmtpUrl = Annotated[str, _parses_with(mail_server)]
 
 

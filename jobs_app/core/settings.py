@@ -12,8 +12,8 @@ from pydantic_settings import SettingsConfigDict
 from jobs_app.core.data_files import DataFiles
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.field_spec import YEAR_SECONDS
-from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.network_allowlist import OwnServer
+from jobs_app.core.observing_settings import ObservingSettings
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.setting_lists import SettingLists
 from jobs_app.core.setting_types import (
@@ -21,7 +21,6 @@ from jobs_app.core.setting_types import (
     AllowList,
     DatabaseUrl,
     DataDir,
-    LogLevel,
     PublicUrl,
     RedisUrl,
     RemoteControl,
@@ -42,7 +41,7 @@ SECRETS_DIR = Path("/run/secrets")
 _POLICY = FirePolicy()
 
 
-class Settings(DataFiles, SettingLists, HandedSettings):
+class Settings(DataFiles, SettingLists, ObservingSettings):
     """The settings of one installation.
 
     Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
@@ -116,7 +115,6 @@ class Settings(DataFiles, SettingLists, HandedSettings):
     timezone: Timezone = Field(
         "UTC", description="IANA zone of schedules; under `up` the machine's."
     )
-    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     demo_open: bool = Field(
         False, description="Serve /start-task and /task-status without a token, on loopback only."
     )

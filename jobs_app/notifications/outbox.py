@@ -220,8 +220,11 @@ def mark_sent(session: Session, claimed: ClaimedNotification, *, at: datetime) -
 
 def mark_failed(
     session: Session, claimed: ClaimedNotification, channel_id: int, *, error: str, at: datetime
-) -> None:
-    """Write that a try failed. It is due again after a pause, unless it was the last. Commits."""
+) -> bool:
+    """Write that a try failed; return whether it was the last.
+
+    Else it is due again after a pause. Commits.
+    """
     row = session.get(Notification, claimed.id)
     is_last = claimed.tries >= MAX_TRIES or (row is not None and row.event is Event.TEST)
     pause = retry_pause(claimed.tries)
@@ -240,6 +243,7 @@ def mark_failed(
     )
     is_early = and_(others, Notification.due_at < rest_until)
     update_all(session, Notification.id, is_early, due_at=rest_until)
+    return is_last
 
 
 def suppress(session: Session, claimed: ClaimedNotification, *, error: str) -> None:

@@ -21,6 +21,7 @@ from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import Event
+from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside, error_name, is_outage
 from jobs_app.db.models.notifications import Notification, NotificationChannel
@@ -44,6 +45,9 @@ LATE_POLL_SECONDS = 5.0
 
 #: Channels that are served at the same time. A channel that hangs blocks only itself.
 MAX_CHANNELS_AT_ONCE = 4
+
+#: The counter of messages, by what became of each.
+MESSAGES = "notifications"
 
 STARTED_IN_TIME = "Not sent: the run started before it was late for this channel."
 
@@ -84,11 +88,13 @@ class Sender:
         *,
         make_process: Callable[[Settings], MessageSender] = SenderProcess,
         now: Callable[[], datetime] = clock.now,
+        counts: PendingCounts | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
         self._make_process = make_process
         self._now = now
+        self._counts = counts or PendingCounts()
         self._rate_limit = RateLimit(settings.notify_per_minute, settings.notify_cool_down_seconds)
         self._stopping = threading.Event()
         self._put_aside = PutAside("sender_put_aside")
@@ -183,6 +189,7 @@ class Sender:
             why = f"The message or its outcome is unusable ({type(error).__name__})."
             with self._database.session() as session:
                 outbox.suppress(session, claimed, error=why)
+            self._counts.add(MESSAGES, "suppressed")
             return True
 
     def _send(self, channel_id: int, claimed: ClaimedNotification, process: MessageSender) -> bool:
@@ -198,6 +205,7 @@ class Sender:
         if messages.started_in_time(data):
             with self._database.session() as session:
                 outbox.suppress(session, claimed, error=STARTED_IN_TIME)
+            self._counts.add(MESSAGES, "suppressed")
             return True
         if channel is None:
             with self._database.session() as session:
@@ -214,8 +222,12 @@ class Sender:
         with self._database.session() as session:
             if error is None:
                 outbox.mark_sent(session, claimed, at=self._now())
+                outcome = "sent"
+            elif outbox.mark_failed(session, claimed, channel_id, error=error, at=self._now()):
+                outcome = "failed"
             else:
-                outbox.mark_failed(session, claimed, channel_id, error=error, at=self._now())
+                outcome = "postponed"
+        self._counts.add(MESSAGES, outcome)
         state = "sent" if error is None else "not_sent"
         log.info("notification_%s id=%s event=%s tries=%s", state, row.id, row.event, claimed.tries)
         return error is None

@@ -39,13 +39,15 @@ class RecordedFires:
     """The result of a tick's transaction: messages to send, and when each job is due next.
 
     `due` has an entry for every job of the tick, None if it has no further fire. `promote`
-    names jobs whose waiting run may start now. `rows` counts the new runs.
+    names jobs whose waiting run may start now. `rows` counts the new runs. `lags` has how late
+    the tick was for jobs, in seconds, and for how many jobs.
     """
 
     messages: list[Message] = field(default_factory=list)
     due: dict[int, datetime | None] = field(default_factory=dict)
     promote: list[int] = field(default_factory=list)
     rows: int = 0
+    lags: list[tuple[float, int]] = field(default_factory=list)
 
 
 def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> RecordedFires:
@@ -66,6 +68,8 @@ def record_due(session: Session, job_ids: Sequence[int], *, at: datetime) -> Rec
     groups = job_groups.groups(session, held)
     for group in groups:
         recorded.due |= dict.fromkeys(group.job_ids, group.next_due_at)
+        if group.next_due_at is not None and group.next_due_at <= at:
+            recorded.lags.append(((at - group.next_due_at).total_seconds(), len(group.job_ids)))
     due = [group for group in groups if group.next_due_at is not None and group.next_due_at <= at]
     if due:
         _write(session, _plans(session, due, recorded, at=at), recorded, at=at)

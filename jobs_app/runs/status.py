@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts.tag_limit import ALL_JOBS, is_limited
@@ -19,6 +19,9 @@ from jobs_app.db.models.runs import IS_UNFINISHED, PARKED, Run
 
 #: Workers that are gone and still listed: the newest ones.
 GONE_LISTED = 100
+
+#: The states that a queue counts.
+QUEUE_STATES = tuple(map(str, UNFINISHED))
 
 # Literals, not bound parameters: only then is the index of unfinished runs used.
 _UNFINISHED = text(f"runs.state IN {tuple(map(str, UNFINISHED))} AND runs.{IS_UNFINISHED}")
@@ -175,6 +178,26 @@ def queues(session: Session, *, after: str | None = None, limit: int) -> list[Qu
     jobs = select(Job.queue, func.count()).where(Job.deleted_at.is_(None), Job.queue.in_(names))
     for name, count in session.execute(jobs.group_by(Job.queue)):
         by_name[name].jobs = count
+    _count_unfinished(session, by_name, Run.queue.in_(names))
+    return list(by_name.values())
+
+
+def queues_in_use(session: Session, living: Iterable[Worker]) -> list[Queue]:
+    """Return the queues of *living* workers or unfinished runs, by name, without their `jobs`."""
+    by_name: dict[str, Queue] = {}
+    for worker in living:
+        for name in set(worker.queues):
+            queue = by_name.setdefault(name, Queue(name))
+            queue.workers += 1
+            queue.slots += worker.concurrency
+    _count_unfinished(session, by_name)
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _count_unfinished(
+    session: Session, by_name: dict[str, Queue], *conditions: ColumnElement[bool]
+) -> None:
+    """Add the unfinished runs that meet *conditions* to their queues in *by_name*."""
     is_parked = text(PARKED)
     counts = (
         select(
@@ -184,15 +207,14 @@ def queues(session: Session, *, after: str | None = None, limit: int) -> list[Qu
             func.count().filter(is_parked).label("parked"),
             func.min(Run.queued_at).label("since"),
         )
-        .where(_UNFINISHED, Run.queue.in_(names))
+        .where(_UNFINISHED, *conditions)
         .group_by(Run.queue, Run.state)
     )
     for row in session.execute(counts):
-        counted = by_name[row.queue]
+        counted = by_name.setdefault(row.queue, Queue(row.queue))
         setattr(counted, row.state, row.count)
         if row.state is RunState.QUEUED:
             counted.parked, counted.oldest_queued_at = row.parked, row.since
-    return list(by_name.values())
 
 
 def _first_names(

@@ -22,6 +22,7 @@ from jobs_app.core import clock, process
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
+from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import is_outage, with_sqlstate
 from jobs_app.db.models.processes import SchedulerProcess
@@ -34,6 +35,7 @@ from jobs_app.scheduler.ignored_schedules import warn_of_ignored_schedules
 from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from jobs_app.scheduler.lock import SchedulerLock, Taking
+from jobs_app.scheduler.metrics_thread import MetricsThread
 from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.redis_thread import RedisThread
@@ -91,8 +93,13 @@ class JobsScheduler(RedBeatScheduler):
         self._database = Database(settings.effective_database_url)
         self._redis = RedisThread()
         self._projection = Projection(settings, run_call=self._redis.run)
+        counts = PendingCounts()
         self._ticker = Ticker(
-            self._database, self._projection, self._publish, batch=settings.scheduler_batch
+            self._database,
+            self._projection,
+            self._publish,
+            batch=settings.scheduler_batch,
+            counts=counts,
         )
         self._janitor = Janitor(
             self._database,
@@ -104,7 +111,7 @@ class JobsScheduler(RedBeatScheduler):
             ),
             queue_prefix=settings.redis_prefix,
         )
-        self._janitor_schedule = JanitorSchedule(self._janitor)
+        self._janitor_schedule = JanitorSchedule(self._janitor, counts)
         self._pruner = PrunerThread(
             Pruner(self._database, settings), lambda: self._active_since is not None
         )
@@ -113,7 +120,8 @@ class JobsScheduler(RedBeatScheduler):
         self._foreign_entries = ForeignEntries(
             self, are_allowed=settings.foreign_entries, run_call=self._redis.run
         )
-        self._sender = Sender(self._database, settings)
+        self._sender = Sender(self._database, settings, counts=counts)
+        self._metrics = MetricsThread(self._database, counts, settings.job_series)
         self._id = new_run_id()
         self._installation_id: UUID | None = None
         self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
@@ -126,6 +134,7 @@ class JobsScheduler(RedBeatScheduler):
         self._must_take_over = True
         self._parts_made = True
         self._sender.start()
+        self._metrics.start()
 
     def _publish(self, messages: Sequence[Message]) -> None:
         extra_seconds = len(messages) * SECONDS_PER_MESSAGE
@@ -315,6 +324,7 @@ class JobsScheduler(RedBeatScheduler):
             return
         self._pruner.stop()
         self._sender.stop()
+        self._metrics.stop()
         self._step_down()
         # Also if we were not active: the answer to our last attempt may be lost.
         self._release()

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -37,6 +37,17 @@ WORKER_GONE = "The worker stopped without a word."
 OVERRUN_SECONDS = 30.0
 
 
+class Rule(NamedTuple):
+    """A rule of the janitor: its period in seconds; `apply` takes (at, monotonic).
+
+    It returns how many rows, messages or entries it has mended.
+    """
+
+    name: str
+    seconds: float
+    apply: Callable[[datetime, float], int]
+
+
 class Janitor:
     """The rules, and what they need; each rule can be run alone."""
 
@@ -57,20 +68,22 @@ class Janitor:
         self._put_aside = PutAside("janitor_put_aside")
         self.entries = RedBeatRepair(database, projection)
 
-    def rules(self) -> list[tuple[float, Callable[[datetime, float], object]]]:
-        """Return the rules with their periods in seconds; each takes (at, monotonic)."""
+    def rules(self) -> list[Rule]:
+        """Return the rules with their names for /metrics."""
         return [
-            (1.0, lambda at, _: self.queue_retries(at=at)),
-            (1.0, lambda at, _: self.resend(at=at)),
-            (1.0, lambda at, monotonic: self.give_up_workers(at=at, monotonic=monotonic)),
-            (1.0, lambda at, _: self.finish_orphans(at=at)),
-            (1.0, lambda at, _: self.unpark_runs(at=at)),
-            (5.0, lambda at, _: self.promote_waiting(at=at)),
-            (1.0, lambda at, _: self.end_pauses(at=at)),
-            (60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
-            (OVERRUN_SECONDS, lambda at, _: self.notify_overruns(at=at)),
-            (1.0, lambda _at, _: self.entries.compare_next()),
-            (3600.0, lambda _at, _: self.entries.compare()),
+            Rule("queue_retries", 1.0, lambda at, _: self.queue_retries(at=at)),
+            Rule("resend", 1.0, lambda at, _: self.resend(at=at)),
+            Rule(
+                "give_up_workers", 1.0, lambda at, now: self.give_up_workers(at=at, monotonic=now)
+            ),
+            Rule("finish_orphans", 1.0, lambda at, _: self.finish_orphans(at=at)),
+            Rule("unpark_runs", 1.0, lambda at, _: self.unpark_runs(at=at)),
+            Rule("promote_waiting", 5.0, lambda at, _: self.promote_waiting(at=at)),
+            Rule("end_pauses", 1.0, lambda at, _: self.end_pauses(at=at)),
+            Rule("cancel_of_deleted_jobs", 60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
+            Rule("notify_overruns", OVERRUN_SECONDS, lambda at, _: self.notify_overruns(at=at)),
+            Rule("repair_entries", 1.0, lambda _at, _: self.entries.compare_next()),
+            Rule("repair_entries", 3600.0, lambda _at, _: self.entries.compare()),
         ]
 
     def queue_retries(self, *, at: datetime) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.db.counters import PendingCounts
 from jobs_app.db.errors import is_outage
 from jobs_app.scheduler.janitor import Janitor
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 SELDOM_SECONDS = 600.0
 SETTLING_SECONDS = 30.0
 
+#: The counter of what the rules have mended, by rule.
+JANITOR = "janitor_actions"
+
 #: Time that the rules may take together before the next tick, seconds.
 BUDGET_SECONDS = 0.3
 
@@ -22,8 +26,9 @@ BUDGET_SECONDS = 0.3
 class JanitorSchedule:
     """Runs the janitor's rules when they are due; one that fails does not stop the others."""
 
-    def __init__(self, janitor: Janitor) -> None:
+    def __init__(self, janitor: Janitor, counts: PendingCounts) -> None:
         self._rules = janitor.rules()
+        self._counts = counts
         self._due: list[float] = []
 
     def run(
@@ -37,17 +42,19 @@ class JanitorSchedule:
         if not self._due:
             # The slow rules, which read everything, must not delay the first ticks.
             first = [
-                SETTLING_SECONDS if period >= SELDOM_SECONDS else 0.0 for period, _ in self._rules
+                SETTLING_SECONDS if period >= SELDOM_SECONDS else 0.0
+                for _, period, _ in self._rules
             ]
             self._due = [monotonic + seconds for seconds in first]
         # The most overdue rule runs first: each gets its turn, however slow the database is.
         for index in sorted(range(len(self._rules)), key=self._due.__getitem__):
             if monotonic < self._due[index] or now() - began > BUDGET_SECONDS:
                 return
-            period, rule = self._rules[index]
+            name, period, apply = self._rules[index]
             self._due[index] = monotonic + period
             try:
-                rule(at, monotonic)
+                if mended := apply(at, monotonic):
+                    self._counts.add(JANITOR, name, mended)
             except BrokerUnavailable as error:
                 log.debug("janitor_waits_for_redis error=%s", error)
             except Exception as error:

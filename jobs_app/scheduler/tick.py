@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside, is_outage
 from jobs_app.jobs.redbeat_entries import Projection
@@ -25,6 +26,9 @@ from jobs_app.runs.messages import Message
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Sequence[Message]], None]
+
+#: The histogram of how late the ticks are for the jobs that are due.
+LAG = "schedule_lag"
 
 #: Batches that one query of Redis returns.
 MAX_BATCHES = 8
@@ -60,12 +64,19 @@ class Ticker:
     """
 
     def __init__(
-        self, database: Database, projection: Projection, publish: Publish, *, batch: int
+        self,
+        database: Database,
+        projection: Projection,
+        publish: Publish,
+        *,
+        batch: int,
+        counts: PendingCounts | None = None,
     ) -> None:
         self._database = database
         self._projection = projection
         self._publish = publish
         self._batch = batch
+        self._counts = counts or PendingCounts()
         self._put_aside = PutAside("promote_put_aside")
         # SQLite has a single writer; waiting for this lock is cheaper than for the database.
         has_one_writer = database.engine.dialect.name == "sqlite"
@@ -138,6 +149,8 @@ class Ticker:
             if is_outage(error):
                 raise
             return self._record_apart(job_ids, error, at=at)
+        for seconds, jobs in recorded.lags:
+            self._counts.observe(LAG, seconds, jobs)
         self._publish_recorded(recorded, at=at)
         return recorded.rows
 

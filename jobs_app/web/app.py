@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_compress import Compress
 from flask_openapi3 import OpenAPI
 
+from jobs_app.accounts.principal import Principal
 from jobs_app.core.settings import Settings
 from jobs_app.web import (
     application_root,
@@ -12,6 +13,7 @@ from jobs_app.web import (
     csrf,
     extension,
     health,
+    metrics,
     outage_line,
     page_session,
     permissions,
@@ -119,11 +121,13 @@ def create_app(settings: Settings) -> Flask:
     page_session.init_app(app, settings)
     csrf.init_app(app, settings)
     outage_line.init_app(app)
-    auth.register(app, demo_open=settings.demo_open)
+    metrics.init_app(app)
+    auth.register(app, open_to_machine=_open_to_machine(settings))
     unknown_input.register(app)
     for resource in RESOURCES:
         app.register_api(resource.api, url_prefix=API_PREFIX)
     app.register_api(health.api)
+    app.register_api(metrics.api)
     app.register_api(tutorial.api)
     openapi.register(app)
     app.register_blueprint(blueprint)
@@ -137,6 +141,16 @@ def create_app(settings: Settings) -> Flask:
     _compress(app)
     permissions.check_table(app)
     return app
+
+
+def _open_to_machine(settings: Settings) -> dict[str, Principal]:
+    """Return the routes that a program on this machine may use without a token, and as whom."""
+    routes: dict[str, Principal] = {}
+    if settings.demo_open:
+        routes |= dict.fromkeys(auth.DEMO, auth.ANONYMOUS)
+    if settings.metrics_open:
+        routes[metrics.ROUTE] = auth.METRICS_READER
+    return routes
 
 
 def _secure(response: Response) -> Response:

@@ -1,7 +1,7 @@
 """Authentication: a session on pages, else a bearer token, on every route that is not open."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from flask import Flask, Response, g, request
@@ -41,17 +41,23 @@ ANONYMOUS = Principal(
     "demo", "demo", "demo", Role.EDITOR, scopes=frozenset({Scope.READ, Scope.WRITE})
 )
 
+#: The caller of /metrics without a token.
+METRICS_READER = Principal(
+    "metrics", "metrics", "metrics", Role.VIEWER, scopes=frozenset({Scope.READ})
+)
+
 REQUEST_ID = "X-Request-Id"
 
 #: The key of the audit of failed sign-ins in the extensions of an application.
 SIGN_INS = "jobs_app_sign_ins"
 
 
-def register(app: Flask, *, demo_open: bool) -> None:
+def register(app: Flask, *, open_to_machine: Mapping[str, Principal]) -> None:
     """Refuse every request to *app* from nobody known, even to unknown addresses.
 
     Then refuse those that the table of permissions does not allow. Pages take sessions only,
-    and all other routes tokens only.
+    and all other routes tokens only. Programs on this machine may use the routes of
+    *open_to_machine* without a token, as the callers that it names.
     """
     failures, refused = SignInLog(), RefusalAudit()
     failed_sign_ins = app.extensions[SIGN_INS] = SignInAudit()
@@ -69,9 +75,10 @@ def register(app: Flask, *, demo_open: bool) -> None:
         if permissions.is_for_browser():
             page_auth.authenticate()
             return
+        known = open_to_machine.get(request.endpoint or "")
         is_anonymous = "Authorization" not in request.headers
-        if demo_open and request.endpoint in DEMO and is_anonymous and _is_from_this_machine():
-            g.principal = ANONYMOUS
+        if known is not None and is_anonymous and _is_from_this_machine():
+            g.principal = known
         else:
             g.principal = _principal(failures, at=clock.now())
         session.set_origin(_origin(g.principal))

@@ -77,6 +77,7 @@ ACTIONS: dict[str, Action] = {
     "me_page.password": Action.IDENTIFY,
     "me_page.set_password": Action.IDENTIFY,
     "me_page.show": Action.IDENTIFY,
+    "metrics.metrics": Action.READ_METRICS,
     "openapi_document.openapi_json": Action.IDENTIFY,
     "people.change_person": Action.MANAGE_PEOPLE,
     "people.create_person": Action.MANAGE_PEOPLE,

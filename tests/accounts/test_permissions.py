@@ -10,6 +10,7 @@ from jobs_app.core.roles import Grant, Role, Scope
 TABLE = """
 IDENTIFY              viewer            -
 READ                  viewer            read
+READ_METRICS          viewer            read *
 SEE_ARGUMENTS         editor            write
 START                 operator          run
 CONTROL               operator          run

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.observing_settings import ObservingSettings
 from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
 
@@ -16,7 +17,10 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 def rows() -> list[str]:
     """Return the table of docs/settings.md as the code has it."""
     table = []
-    for name, field in Settings.model_fields.items():
+    # The settings of the base class come last.
+    last = ObservingSettings.model_fields
+    for name in sorted(Settings.model_fields, key=last.__contains__):
+        field = Settings.model_fields[name]
         default = "-" if field.default in (None, "") else f"`{_shown(field.default)}`"
         if name == "data_dir":
             default = "`~/.local/share/jobs-app`"

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import Event, OverlapPolicy, RunState
+from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -19,7 +20,7 @@ from jobs_app.runs import workers
 from jobs_app.runs.messages import Message
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
-from jobs_app.scheduler.janitor import Janitor
+from jobs_app.scheduler.janitor import Janitor, Rule
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from tests.factories import (
     DAY,
@@ -287,7 +288,7 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
     job = make_job(database, overlap_policy=OverlapPolicy.BUFFER_ALL)
     waiting = make_run(database, job, state=RunState.WAITING)
 
-    JanitorSchedule(janitor).run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
+    JanitorSchedule(janitor, PendingCounts()).run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
 
     assert run(database, waiting).state is RunState.QUEUED
 
@@ -295,7 +296,7 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
 def test_a_look_at_all_entries_does_not_stand_before_the_first_ticks(
     janitor: Janitor, projection: Projection
 ) -> None:
-    schedule, leftover = JanitorSchedule(janitor), {999_999: NOON}
+    schedule, leftover = JanitorSchedule(janitor, PendingCounts()), {999_999: NOON}
     projection.write_scores(dict(leftover))
 
     schedule.run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
@@ -311,13 +312,14 @@ def test_rules_that_take_long_take_turns_with_the_clock(
     done: list[str] = []
     clock = {"now": 0.0}
 
-    def slow(name: str) -> None:
+    def slow(name: str) -> int:
         done.append(name)
         clock["now"] += 1.0
+        return 0
 
-    rules = [(1.0, lambda *_, name=name: slow(name)) for name in "abc"]
+    rules = [Rule(name, 1.0, lambda *_, name=name: slow(name)) for name in "abc"]
     monkeypatch.setattr(janitor, "rules", lambda: rules)
-    schedule = JanitorSchedule(janitor)
+    schedule = JanitorSchedule(janitor, PendingCounts())
 
     for look in range(6):
         schedule.run(at=NOON, monotonic=1000.0 + look, now=lambda: clock["now"])

@@ -43,7 +43,7 @@ class SimulatedScheduler:
         watch = HeartbeatMonitor(lost_seconds=LOST_SECONDS, most_step_seconds=MOST_STEP_SECONDS)
         self.janitor = Janitor(database, redis, redis.publish, watch, queue_prefix="")
         # Sweeping deletes nothing that the protocol uses.
-        self.rules = [rule for period, rule in self.janitor.rules() if period < 600]
+        self.rules = [rule.apply for rule in self.janitor.rules() if rule.seconds < 600]
 
     def enter(self) -> None:
         """Begin to act."""

@@ -1,6 +1,6 @@
 """The tables; each constraint and index names the rule or query it serves."""
 
 # All of them: a foreign key finds its table only when the table's module is imported.
-from jobs_app.db.models import accounts, jobs, notifications, processes, runs, secrets
+from jobs_app.db.models import accounts, jobs, metrics, notifications, processes, runs, secrets
 
-__all__ = ["accounts", "jobs", "notifications", "processes", "runs", "secrets"]
+__all__ = ["accounts", "jobs", "metrics", "notifications", "processes", "runs", "secrets"]

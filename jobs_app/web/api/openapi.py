@@ -41,6 +41,10 @@ EVENTS: Responses = {
     200: {"description": "OK", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
 
+TEXT: Responses = {
+    200: {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
 _TITLES = {
     400: "The request cannot be read",
     401: "A bearer token is needed",

@@ -1,0 +1,28 @@
+"""The settings of logs, metrics and the heartbeat of the scheduler."""
+
+from functools import cached_property
+
+from pydantic import Field
+
+from jobs_app.core.handed_settings import HandedSettings
+from jobs_app.core.job_series import JobSeries, parse_job_series
+from jobs_app.core.setting_types import LogLevel, MetricsJobs
+
+
+class ObservingSettings(HandedSettings):
+    """What a person or a monitoring system sees of an installation."""
+
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    metrics_open: bool = Field(
+        False, description="Serve /metrics without a token to programs on this machine."
+    )
+    metrics_jobs: MetricsJobs = Field(
+        "100",
+        description="How many jobs have metrics of their own, the first that run; or their names, "
+        "with commas and `*`. All others count as `(other)`.",
+    )
+
+    @cached_property
+    def job_series(self) -> JobSeries:
+        """The jobs of JOBS_METRICS_JOBS."""
+        return parse_job_series(self.metrics_jobs)

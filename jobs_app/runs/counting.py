@@ -1,0 +1,269 @@
+"""Counts new and finished runs for /metrics, without an index or a write at their finish.
+
+The ids of runs sort by the time of their creation. Each step reads the runs since the one
+before, once, and remembers those that have not ended. So no step reads old history, and each
+run is counted once, whatever process finished it and whatever was killed meanwhile.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    and_,
+    case,
+    cast,
+    delete,
+    extract,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from jobs_app.core.job_series import JobSeries
+from jobs_app.core.states import RunState
+from jobs_app.db import bulk_sql
+from jobs_app.db.columns import first_id_at
+from jobs_app.db.counters import (
+    DURATION_BUCKETS,
+    INFINITE,
+    SUM,
+    WAIT_BUCKETS,
+    Key,
+    add_to,
+    bucket_label,
+)
+from jobs_app.db.engine import Database
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.metrics import MetricCounter, RunCounting, UncountedRun
+from jobs_app.db.models.runs import FIRST_STARTED_AT, IS_UNFINISHED, Run
+
+#: The names of the counters, by which /metrics finds them.
+FINISHED, DURATION, WAIT = "runs_finished", "run_duration", "run_wait"
+RETRIES, FIRES = "run_retries", "fires_recorded"
+
+#: A run may be committed so long after its id was made, by a process whose clock is a bit slow.
+SETTLING = timedelta(seconds=5)
+
+#: Runs that one step looks at: new ones, and as many of those that had not ended.
+MAX_RUNS = 10_000
+
+#: The job of runs without a job, and of all jobs without counters of their own.
+NO_JOB, OTHER_JOBS = -1, 0
+
+_OUTCOMES = {RunState.SKIPPED: "skipped", RunState.MISSED: "missed"}
+
+
+@dataclass(slots=True)
+class _Step:
+    """What a step has read: the runs from *first* on, before *following*."""
+
+    first: UUID
+    following: UUID
+    unfinished: list[UUID] = field(default_factory=list)
+    #: Remembered runs that have ended, or are deleted.
+    ended: list[UUID] = field(default_factory=list)
+    amounts: Counter[Key] = field(default_factory=Counter)
+
+
+class RunCounter:
+    """Counts the runs of an installation; several processes may do so at the same time."""
+
+    def __init__(self, database: Database, series: JobSeries) -> None:
+        self._database = database
+        self._series = series
+        #: Where the look at the remembered runs goes on: there may be many.
+        self._looked_until: UUID | None = None
+
+    def step(self, *, at: datetime) -> bool:
+        """Count what is new; return whether there is more. Without news it only reads."""
+        until = first_id_at(at - SETTLING)
+        with self._database.reading() as session:
+            first = session.scalar(select(RunCounting.next_id))
+            step = None if first is None else self._read(session, first, until)
+        if first is None:
+            self._begin(until)
+        elif step is not None:
+            self._write(step)
+            return step.following != until
+        return False
+
+    def _begin(self, until: UUID) -> None:
+        """Remember the runs under way; those that ended before are never counted."""
+        with self._database.session() as session:
+            dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+            row = dialect.insert(RunCounting).values(number=1, next_id=until)
+            if bulk_sql.rowcount(session.execute(row.on_conflict_do_nothing())):
+                unfinished = select(Run.id).where(_IS_UNFINISHED, Run.id < until)
+                session.execute(insert(UncountedRun).from_select(["run_id"], unfinished))
+            session.commit()
+
+    def _read(self, session: Session, first: UUID, until: UUID) -> _Step | None:
+        """Return what is to be counted; None without anything new."""
+        if until <= first:
+            return None
+        window = (
+            select(Run.id, Run.finished_at.is_(None).label("is_unfinished"))
+            .where(Run.id >= first, Run.id < until)
+            .order_by(Run.id)
+            .limit(MAX_RUNS + 1)
+        )
+        rows = session.execute(window).all()
+        step = _Step(first, rows[MAX_RUNS].id if len(rows) > MAX_RUNS else until)
+        step.unfinished = [row.id for row in rows[:MAX_RUNS] if row.is_unfinished]
+        step.ended = self._ended(session)
+        if not rows and not step.ended:
+            return None
+        if rows:
+            new = and_(Run.id >= first, Run.id < step.following)
+            _count_fires(session, new, step.amounts)
+            # A run that has ended since the look above is counted by the next step.
+            others = ~bulk_sql.in_values(session, Run.id, step.unfinished)
+            _count_finished(session, and_(new, others), step.amounts)
+        if step.ended:
+            ended = bulk_sql.in_values(session, Run.id, step.ended)
+            _count_finished(session, ended, step.amounts)
+        return step
+
+    def _ended(self, session: Session) -> list[UUID]:
+        """Return remembered runs that have ended; each call looks at the next MAX_RUNS."""
+        remembered = select(UncountedRun.run_id).order_by(UncountedRun.run_id).limit(MAX_RUNS)
+        if self._looked_until is not None:
+            remembered = remembered.where(UncountedRun.run_id > self._looked_until)
+        part = remembered.subquery()
+        statement = select(
+            part.c.run_id, or_(Run.id.is_(None), Run.finished_at.is_not(None)).label("has_ended")
+        ).outerjoin(Run, Run.id == part.c.run_id)
+        rows = session.execute(statement).all()
+        self._looked_until = max(row.run_id for row in rows) if len(rows) == MAX_RUNS else None
+        return [row.run_id for row in rows if row.has_ended]
+
+    def _write(self, step: _Step) -> None:
+        """Write a step, unless another process has written it."""
+        passed = update(RunCounting).where(RunCounting.next_id == step.first)
+        with self._database.session() as session:
+            if not bulk_sql.rowcount(session.execute(passed.values(next_id=step.following))):
+                session.rollback()
+                return
+            if step.ended:
+                ended = bulk_sql.in_values(session, UncountedRun.run_id, step.ended)
+                session.execute(delete(UncountedRun).where(ended))
+            if step.unfinished:
+                session.execute(insert(UncountedRun), [{"run_id": key} for key in step.unfinished])
+            own = self._jobs_with_series(session, {key.job_id for key in step.amounts})
+            amounts: Counter[Key] = Counter()
+            for key, amount in step.amounts.items():
+                job_id = key.job_id if key.job_id in own else OTHER_JOBS
+                amounts[key._replace(job_id=job_id)] += amount
+            add_to(session, amounts)
+            session.commit()
+
+    def _jobs_with_series(self, session: Session, job_ids: Iterable[int]) -> set[int]:
+        """Return the jobs that are counted alone, and end the series of those that are not.
+
+        A job keeps its counters until it is deleted: a job that changed between them and the
+        others would look like a burst of runs.
+        """
+        counted = select(MetricCounter.job_id).where(MetricCounter.job_id > 0)
+        before = set(session.scalars(counted.where(MetricCounter.name == FINISHED).distinct()))
+        own = self._living(session, before)
+        kept = sorted(own)[: self._series.limit]
+        if room := self._series.limit - len(kept):
+            new = {job_id for job_id in job_ids if job_id > 0} - before
+            kept += sorted(self._living(session, new))[:room]
+        if stale := before.difference(kept):
+            session.execute(delete(MetricCounter).where(MetricCounter.job_id.in_(stale)))
+        return {*kept, NO_JOB}
+
+    def _living(self, session: Session, job_ids: Iterable[int]) -> set[int]:
+        """Return those of *job_ids* that are not deleted and may have counters of their own."""
+        ids = list(job_ids)
+        if not ids:
+            return set()
+        statement = select(Job.id, Job.name).where(
+            Job.deleted_at.is_(None), bulk_sql.in_values(session, Job.id, ids)
+        )
+        return {row.id for row in session.execute(statement) if self._series.includes(row.name)}
+
+
+_IS_UNFINISHED = text(f"runs.{IS_UNFINISHED}")
+
+
+def _count_fires(session: Session, new: ColumnElement[bool], amounts: Counter[Key]) -> None:
+    """Count the fires that *new* runs stand for, by what became of them."""
+    fires = (
+        select(Run.state, func.sum(Run.fires).label("fires"))
+        .where(new, Run.scheduled_for.is_not(None))
+        .group_by(Run.state)
+    )
+    for row in session.execute(fires):
+        amounts[Key(FIRES, label=_OUTCOMES.get(row.state, "run"))] += row.fires
+
+
+def _count_finished(session: Session, which: ColumnElement[bool], amounts: Counter[Key]) -> None:
+    """Count the runs that have ended, by job and state; how long they took, and waited."""
+    took = _seconds(session, FIRST_STARTED_AT, Run.finished_at)
+    waited = case(
+        (Run.started_at.is_(None), null()), else_=_seconds(session, Run.queued_at, Run.started_at)
+    )
+    ended = (
+        select(
+            func.coalesce(Run.job_id, NO_JOB).label("job_id"),
+            Run.state,
+            Run.attempt,
+            took.label("took"),
+            waited.label("waited"),
+        )
+        .where(which, Run.finished_at.is_not(None))
+        .subquery()
+    )
+    statement = select(
+        ended.c.job_id,
+        ended.c.state,
+        func.count().label("runs"),
+        func.sum(ended.c.attempt - 1).label("retries"),
+        *_histogram(DURATION, ended.c.took, DURATION_BUCKETS),
+        *_histogram(WAIT, ended.c.waited, WAIT_BUCKETS),
+    ).group_by(ended.c.job_id, ended.c.state)
+    for row in session.execute(statement).mappings():
+        job_id = row["job_id"]
+        amounts[Key(FINISHED, job_id, row["state"].value)] += row["runs"]
+        amounts[Key(RETRIES, job_id)] += row["retries"]
+        for label in (SUM, *map(bucket_label, DURATION_BUCKETS), INFINITE):
+            amounts[Key(DURATION, job_id, label)] += row[f"{DURATION} {label}"] or 0
+        for label in (SUM, *map(bucket_label, WAIT_BUCKETS), INFINITE):
+            amounts[Key(WAIT, label=label)] += row[f"{WAIT} {label}"] or 0
+
+
+def _seconds(session: Session, start: Any, end: Any) -> ColumnElement[float]:
+    """Return the seconds from *start* to *end*, at least 0; null without one of them."""
+    if session.get_bind().dialect.name == "postgresql":
+        seconds = cast(extract("epoch", end - start), Double)
+    else:
+        seconds = cast((func.julianday(end) - func.julianday(start)) * 86_400.0, Double)
+    return case((seconds < 0, 0.0), else_=seconds)
+
+
+def _histogram(
+    name: str, seconds: ColumnElement[float], bounds: tuple[float, ...]
+) -> list[ColumnElement[Any]]:
+    """Return a column for each bucket of a histogram, and one for the sum."""
+    columns: list[ColumnElement[Any]] = [func.sum(seconds).label(f"{name} {SUM}")]
+    lower = -1.0
+    for bound in bounds:
+        count = func.sum(case((and_(seconds > lower, seconds <= bound), 1), else_=0))
+        columns.append(count.label(f"{name} {bucket_label(bound)}"))
+        lower = bound
+    above = func.sum(case((seconds > lower, 1), else_=0))
+    return [*columns, above.label(f"{name} {INFINITE}")]

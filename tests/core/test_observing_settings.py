@@ -1,0 +1,15 @@
+"""The settings of logs and metrics."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from jobs_app.core.settings import Settings
+
+
+def test_the_jobs_with_metrics_are_checked_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="use a number up to 1000"):
+        Settings(data_dir=tmp_path, metrics_jobs="5000")
+
+    assert Settings(data_dir=tmp_path).job_series.limit == 100
