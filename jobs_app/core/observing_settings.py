@@ -6,13 +6,16 @@ from pydantic import Field
 
 from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.job_series import JobSeries, parse_job_series
-from jobs_app.core.setting_types import LogLevel, MetricsJobs
+from jobs_app.core.setting_types import LogFormat, LogLevel, MetricsJobs
 
 
 class ObservingSettings(HandedSettings):
     """What a person or a monitoring system sees of an installation."""
 
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: LogFormat = Field(
+        "text", description="`text`: lines for people; `json`: one JSON object a line."
+    )
     metrics_open: bool = Field(
         False, description="Serve /metrics without a token to programs on this machine."
     )
@@ -21,6 +24,11 @@ class ObservingSettings(HandedSettings):
         description="How many jobs have metrics of their own, the first that run; or their names, "
         "with commas and `*`. All others count as `(other)`.",
     )
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether each line of the log is a JSON object."""
+        return self.log_format == "json"
 
     @cached_property
     def job_series(self) -> JobSeries:

@@ -6,6 +6,12 @@ disables all loggers that exist, and `logging.disable` silences all of them.
 
 import logging
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobs_app.core.json_log import JsonFormatter, log_what_python_prints
+
+if TYPE_CHECKING:
+    from jobs_app.core.observing_settings import ObservingSettings
 
 #: Loggers that a person needs to follow a process; not those of tasks, such as `celery.task`.
 OURS = (
@@ -19,6 +25,9 @@ OURS = (
     "kombu",
     "redbeat",
 )
+
+#: The format of a line for people.
+TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 #: The handlers of this process, with their levels from before any user code.
 _handlers: list[tuple[logging.Handler, int]] = []
@@ -51,12 +60,21 @@ class ProtectedLogger(logging.Logger):
                     handler.handle(record)
 
 
-def configure_log(level: str, format_: str) -> None:
-    """Log to stderr from *level* on, and protect the lines of this process."""
-    logging.basicConfig(level=level, format=format_)
+def configure_log(
+    settings: "ObservingSettings", *, process: str, text_format: str = TEXT_FORMAT
+) -> None:
+    """Log to stderr as the settings say, and protect the lines of this process.
+
+    *text_format* is for lines for people. Lines in JSON name *process*.
+    """
+    logging.basicConfig(level=settings.log_level, format=text_format)
+    if settings.logs_json:
+        for handler in logging.root.handlers:
+            handler.setFormatter(JsonFormatter(process))
+        log_what_python_prints()
     for name in OURS:
         # A level of its own: user code may set that of the root logger.
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(settings.log_level)
     _handlers[:] = [(handler, handler.level) for handler in logging.root.handlers]
     protect_log()
 

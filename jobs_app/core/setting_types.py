@@ -96,6 +96,7 @@ def _with_whole_path(value: str) -> str:
 DataDir = Annotated[Path, AfterValidator(Path.absolute)]
 Timezone = Annotated[str, AfterValidator(_known_zone)]
 LogLevel = Annotated[str, AfterValidator(_known_level)]
+LogFormat = Annotated[str, _matches(r"(text|json)\Z", "use text or json")]
 TrustedProxy = Annotated[str, AfterValidator(_is_address)]
 WorkerPool = Annotated[str, _matches(r"(prefork|threads|solo)\Z", "use prefork, threads or solo")]
 RemoteControl = Annotated[str, _matches(r"(inspect|all|none)\Z", "use inspect, all or none")]

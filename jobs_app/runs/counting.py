@@ -62,7 +62,8 @@ MAX_RUNS = 10_000
 #: The job of runs without a job, and of all jobs without counters of their own.
 NO_JOB, OTHER_JOBS = -1, 0
 
-_OUTCOMES = {RunState.SKIPPED: "skipped", RunState.MISSED: "missed"}
+#: What becomes of a fire that is not run.
+OUTCOMES = {RunState.SKIPPED: "skipped", RunState.MISSED: "missed"}
 
 
 @dataclass(slots=True)
@@ -208,7 +209,7 @@ def _count_fires(session: Session, new: ColumnElement[bool], amounts: Counter[Ke
         .group_by(Run.state)
     )
     for row in session.execute(fires):
-        amounts[Key(FIRES, label=_OUTCOMES.get(row.state, "run"))] += row.fires
+        amounts[Key(FIRES, label=OUTCOMES.get(row.state, "run"))] += row.fires
 
 
 def _count_finished(session: Session, which: ColumnElement[bool], amounts: Counter[Key]) -> None:

@@ -12,7 +12,7 @@ def main(settings: Settings) -> int:
 
     Any number may run: one is active, the others stand by.
     """
-    configure_log(settings.log_level, "%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_log(settings, process="scheduler")
     app = make_celery(settings)
     # A module may make errors of warnings; no task runs here, and our own code must go on.
     with warnings.catch_warnings():

@@ -1,4 +1,7 @@
-"""The lines that `jobs-app up` prints on standard output once it is ready."""
+"""The lines that `jobs-app up` prints on standard output once it is ready.
+
+With JOBS_LOG_FORMAT=json they are lines of the log instead.
+"""
 
 import contextlib
 import shlex
@@ -9,6 +12,7 @@ from pathlib import Path
 from jobs_app import __version__
 from jobs_app.core.settings import Settings
 from jobs_app.core.web_address import local_address
+from jobs_app.up.programs import announce, announces_json
 
 
 def print_banner(settings: Settings, *, link: str | None = None) -> None:
@@ -75,6 +79,9 @@ def _command_line(settings: Settings) -> str:
 
 
 def _print(text: str) -> None:
+    if announces_json():
+        announce(" ".join(text.split()))
+        return
     # `jobs-app up | head` must not stop the server.
     with contextlib.suppress(OSError):
         print(text, flush=True)

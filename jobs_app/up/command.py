@@ -27,7 +27,7 @@ from jobs_app.up.banner import print_banner, print_demo
 from jobs_app.up.browser import open_browser
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.preparation import prepare_database
-from jobs_app.up.programs import ChildProcess, StopSignal, ValkeyProgram, announce
+from jobs_app.up.programs import ChildProcess, StopSignal, ValkeyProgram, announce, announce_as_json
 from jobs_app.up.reload import LOOK_SECONDS, Reloader
 from jobs_app.up.source_files import SourceFiles
 from jobs_app.up.supervisor import Signals, Supervisor
@@ -81,6 +81,8 @@ def up(
     """
     try:
         with ExitStack() as stack:
+            if settings.logs_json:
+                announce_as_json()
             check_host(settings)
             checks.make_private(settings.data_dir)
             open_data_dir(settings.data_dir)

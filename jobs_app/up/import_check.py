@@ -9,7 +9,7 @@ from jobs_app.tasks import user_apps
 def main() -> int:
     """Import the modules of JOBS_IMPORTS; return 1 if one is broken, after logging why."""
     settings = Settings()
-    configure_log(settings.log_level, "%(levelname)s %(message)s")
+    configure_log(settings, process="reload", text_format="%(levelname)s %(message)s")
     app = make_celery(settings)
     app.finalize()
     broken = user_apps.load_modules(app, settings.import_modules, notes=settings.data_dir)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
-from jobs_app.core import handed_settings
+from jobs_app.core import handed_settings, json_log
 from jobs_app.core.fork_server import spawn
 from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.up.parent_death import ParentDeathPipe
@@ -161,17 +161,36 @@ class ValkeyProgram:
 
 
 _output_lock = threading.Lock()
+_are_lines_json = False
+
+
+def announce_as_json() -> None:
+    """Make each line a JSON object from now on: JOBS_LOG_FORMAT=json."""
+    global _are_lines_json
+    _are_lines_json = True
+
+
+def announces_json() -> bool:
+    """Tell whether each line is a JSON object."""
+    return _are_lines_json
 
 
 def announce(text: str, *, name: str = "up") -> None:
-    """Print a line to standard error, with the name of its source before it.
+    """Print a line to standard error, with the name of its source before it or in its JSON.
 
     If standard error is closed, the line is lost and nothing else happens: a closed
     terminal must not stop the programs.
     """
     with _output_lock, contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{name:<9} | {text}\n")
+        sys.stderr.write(_line(name, text))
         sys.stderr.flush()
+
+
+def _line(name: str, text: str) -> str:
+    if not _are_lines_json:
+        return f"{name:<9} | {text}\n"
+    # What a process prints past its log becomes a line of its log.
+    return f"{text if json_log.is_line(text) else json_log.line(name, 'INFO', text)}\n"
 
 
 def _copy_output(name: str, output: IO[bytes]) -> None:

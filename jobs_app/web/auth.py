@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, has_request_context, request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit, tokens
 from jobs_app.accounts.principal import Principal, of_token
-from jobs_app.core import clock
+from jobs_app.core import clock, json_log
 from jobs_app.core.errors import Unauthenticated
 from jobs_app.core.roles import Role, Scope
 from jobs_app.db.columns import new_run_id
@@ -59,6 +59,7 @@ def register(app: Flask, *, open_to_machine: Mapping[str, Principal]) -> None:
     and all other routes tokens only. Programs on this machine may use the routes of
     *open_to_machine* without a token, as the callers that it names.
     """
+    json_log.add_context(_log_context)
     failures, refused = SignInLog(), RefusalAudit()
     failed_sign_ins = app.extensions[SIGN_INS] = SignInAudit()
     refusals.register(app, refused)
@@ -89,6 +90,13 @@ def register(app: Flask, *, open_to_machine: Mapping[str, Principal]) -> None:
         if "request_id" in g:
             response.headers[REQUEST_ID] = g.request_id
         return response
+
+
+def _log_context() -> Mapping[str, object]:
+    """Return the request that this thread answers, for lines of the log in JSON."""
+    if not has_request_context() or "request_id" not in g:
+        return {}
+    return {"request_id": g.request_id, "method": request.method, "path": request.path}
 
 
 def rights_watch() -> Callable[[], bool]:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobs_app import __version__
-from jobs_app.core.states import NotificationState, RunState
+from jobs_app.core.states import FAILURES, NotificationState, RunState
 from jobs_app.db import counters, run_indexes
 from jobs_app.db.counters import DURATION_BUCKETS, WAIT_BUCKETS
 from jobs_app.db.models.jobs import Job
@@ -70,6 +70,9 @@ class _Counted:
     label: str | None = None
     is_by_job: bool = False
     buckets: tuple[float, ...] = ()
+    #: The values that the label can have: a series must be there before its first event, or
+    #: Prometheus sees no increase.
+    values: tuple[str, ...] = ()
 
     @property
     def labels(self) -> Labels:
@@ -83,6 +86,7 @@ _COUNTED = (
         "fires_recorded",
         "Fires on record, by what became of them: run, skipped or missed.",
         "outcome",
+        values=("run", *counting.OUTCOMES.values()),
     ),
     _Counted(
         "schedule_lag",
@@ -96,6 +100,7 @@ _COUNTED = (
         "Runs that have ended, by job and final state.",
         "state",
         is_by_job=True,
+        values=tuple(sorted((*FAILURES, RunState.SUCCEEDED))),
     ),
     _Counted(
         counting.RETRIES,
@@ -127,6 +132,7 @@ _COUNTED = (
         "notifications",
         "Messages to channels: sent, postponed after a failed try, failed for good, suppressed.",
         "outcome",
+        values=("sent", "postponed", "failed", "suppressed"),
     ),
 )
 
@@ -153,7 +159,8 @@ def _counted(session: Session) -> Iterator[Family]:
     for counted in _COUNTED:
         kind: Literal["counter", "histogram"] = "histogram" if counted.buckets else "counter"
         family = Family(counted.name, kind, counted.help, counted.labels)
-        for job_id, by_label in sorted(values[counted.counter].items()):
+        by_job = values[counted.counter] if counted.is_by_job else {0: values[counted.counter][0]}
+        for job_id, by_label in sorted(by_job.items()):
             # The counters of a deleted job go with the next step of counting.
             if (job_name := names.get(job_id)) is None:
                 continue
@@ -161,7 +168,7 @@ def _counted(session: Session) -> Iterator[Family]:
             if counted.buckets:
                 _add_histogram(family, job, by_label, counted.buckets)
                 continue
-            for label, value in sorted(by_label.items()):
+            for label, value in sorted((dict.fromkeys(counted.values, 0.0) | by_label).items()):
                 own = () if counted.label is None else (label,)
                 family.add(value, *job, *own, suffix="_total")
         yield family

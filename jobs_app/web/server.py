@@ -260,7 +260,7 @@ def serve(settings: Settings, *, show_link: Callable[[str], None] | None = None)
 
     Raises Conflict if the port is taken, ConfigurationError for settings that cannot work.
     """
-    configure_log(settings.log_level, "%(asctime)s %(levelname)s %(message)s")
+    configure_log(settings, process="web", text_format="%(asctime)s %(levelname)s %(message)s")
     exposure.check_host(settings)
     app = create_app(settings)
     listener = _listen(settings)

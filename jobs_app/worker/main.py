@@ -4,16 +4,18 @@ import logging
 import os
 import signal
 import warnings
+from collections.abc import Mapping
 
 from celery import signals as celery_signals
 from celery.exceptions import SecurityWarning
 
 from jobs_app.celery_app import make_celery, pool_name
-from jobs_app.core import process
+from jobs_app.core import json_log, process
 from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
 from jobs_app.tasks.command_access import check_default_account
 from jobs_app.tasks.command_account import root_warning
+from jobs_app.tasks.context import current_run
 from jobs_app.worker.celery_hooks import signals
 from jobs_app.worker.output.capture import prepare_worker
 
@@ -26,7 +28,8 @@ def main(settings: Settings) -> int:
     SIGTERM lets active runs finish. SIGQUIT gives them ten seconds and then ends them; the
     retry policy decides whether they run again.
     """
-    configure_log(settings.log_level, "%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_log(settings, process="worker")
+    json_log.add_context(_log_context)
     prepare_worker()
     # Celery only logs what its own start raises: the worker would take messages in vain.
     check_default_account(settings)
@@ -61,6 +64,14 @@ def _autoscale(settings: Settings) -> tuple[int, int] | None:
     if settings.worker_pool != "prefork" or idle is None or idle >= settings.worker_concurrency:
         return None
     return settings.worker_concurrency, idle
+
+
+def _log_context() -> Mapping[str, object]:
+    """Return the run that this thread works on, for lines of the log in JSON."""
+    run = current_run.get(None)
+    if run is None:
+        return {}
+    return {"run_id": run.run_id, "attempt": run.attempt, "job": run.job or ""}
 
 
 def _ignore_hangup(**_: object) -> None:

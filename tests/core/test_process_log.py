@@ -8,11 +8,12 @@ import pytest
 PROGRAM = """
 import logging
 import logging.config
+from jobs_app.core.observing_settings import ObservingSettings
 from jobs_app.core.process_log import configure_log, protect_log
 
 ours = logging.getLogger("jobs_app.worker.execution")
 celery = logging.getLogger("celery.worker")
-configure_log("INFO", "OURS %(message)s")
+configure_log(ObservingSettings(), process="worker", text_format="OURS %(message)s")
 exec(compile({code!r}, "code", "exec"))
 protect_log()
 ours.info("run_started")

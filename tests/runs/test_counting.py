@@ -145,7 +145,8 @@ def test_a_run_that_is_deleted_before_it_ends_is_forgotten(
     with database.reading() as session:
         assert session.scalar(select(func.count()).select_from(UncountedRun)) == 0
 
-    job = make_job(database)
+
+def test_fires_are_counted_by_what_became_of_them(database: Database, counter: RunCounter) -> None:
     fires: list[dict[str, Any]] = [
         {"state": RunState.QUEUED, "trigger": Trigger.SCHEDULE},
         {"state": RunState.SKIPPED, "trigger": Trigger.SCHEDULE, "reason": "overlap"},
@@ -178,7 +179,7 @@ def test_jobs_beyond_the_limit_count_together_and_keep_doing_so(database: Databa
     counter.step(at=clock.now() + SETTLING)
 
     with database.session() as session:
-        service.remove(session, first, version=None, by="tester", at=NOON)
+        service.remove(session, first, version=None, by="tester", at=NOON - SECOND)
         session.commit()
     _finished(database, second)
     counter.step(at=_later() + SECOND)

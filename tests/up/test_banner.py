@@ -49,3 +49,15 @@ def test_it_prints_the_link_of_the_first_admin_once(running):
 
     links = re.findall(rf"http://127\.0\.0\.1:{running.port}/links/\S{{43}}", running.printed)
     assert len(links) == 1
+
+
+def test_with_a_log_in_json_the_banner_is_a_line_of_it(make_up):
+    up = make_up()
+    up.environment |= {"JOBS_LOG_FORMAT": "json"}
+    up.start()
+
+    wait_until(lambda: "is running" in up.printed, "the banner")
+
+    lines = [json.loads(line) for line in up.printed.splitlines()]
+    assert any("is running" in line["message"] for line in lines)
+    assert {line["process"] for line in lines} >= {"up"}

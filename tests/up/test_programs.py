@@ -1,9 +1,12 @@
 """A program runs in a group of its own, and its output carries its name."""
 
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
+from jobs_app.up import programs
 from tests.servers import is_alive, wait_until
 from tests.up.conftest import PRINTS, pid_of
 
@@ -53,3 +56,17 @@ def test_output_is_passed_on_line_by_line_with_its_name(scene, capfd):
     wait_until(has_printed, "both lines arrived")
 
     assert sorted(seen) == ["web       | 1", "web       | 2"]
+
+
+def test_with_json_each_line_is_an_object_whatever_a_program_prints(scene, capfd, monkeypatch):
+    monkeypatch.setattr(programs, "_are_lines_json", True)
+    scene.child("web", "print('plain', flush=True); print('{\"a\": 1}', flush=True)")
+    seen: list[Any] = []
+
+    def has_printed() -> bool:
+        seen.extend(map(json.loads, capfd.readouterr().err.splitlines()))
+        return len(seen) >= 2
+
+    wait_until(has_printed, "both lines arrived")
+
+    assert (seen[0]["process"], seen[0]["message"], seen[1]) == ("web", "plain", {"a": 1})

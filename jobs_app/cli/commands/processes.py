@@ -161,8 +161,11 @@ def web(host: str | None, port: int | None) -> None:
     is_alone = DEATH_PIPE_VARIABLE not in os.environ
     with _server_settings(host=host, port=port) as settings:
         from jobs_app.up.banner import print_link
+        from jobs_app.up.programs import announce_as_json
         from jobs_app.web.server import serve
 
+        if settings.logs_json:
+            announce_as_json()
         sys.exit(serve(settings, show_link=print_link if is_alone else None))
 
 
