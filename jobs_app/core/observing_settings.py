@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.job_series import JobSeries, parse_job_series
-from jobs_app.core.setting_types import LogFormat, LogLevel, MetricsJobs
+from jobs_app.core.setting_types import HeartbeatUrl, LogFormat, LogLevel, MetricsJobs
 
 
 class ObservingSettings(HandedSettings):
@@ -23,6 +23,16 @@ class ObservingSettings(HandedSettings):
         "100",
         description="How many jobs have metrics of their own, the first that run; or their names, "
         "with commas and `*`. All others count as `(other)`.",
+    )
+
+    heartbeat_url: HeartbeatUrl | None = Field(
+        None,
+        repr=False,
+        description="URL that the active scheduler calls while it ticks, for a dead man's switch "
+        "such as Healthchecks or Uptime Kuma.",
+    )
+    heartbeat_url_seconds: float = Field(
+        60.0, ge=5, le=86_400, description="Time between two calls of JOBS_HEARTBEAT_URL, seconds."
     )
 
     @property

@@ -125,6 +125,11 @@ PublicUrl = Annotated[
     ),
     AfterValidator(_has_server),
 ]
+HeartbeatUrl = Annotated[
+    str,
+    _matches(r"https?://[^/\s?#]+([/?]\S*)?\Z", "use the whole address, with https:// or http://"),
+    AfterValidator(_has_server),
+]
 Shells = Annotated[
     str,
     _matches(r"\s*(/[^\s,]+\s*(,\s*/[^\s,]+\s*)*)?\Z", "use whole paths with commas, as /bin/bash"),

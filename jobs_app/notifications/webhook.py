@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +68,15 @@ def send(webhook: WebhookRequest, policy: NetworkPolicy, *, seconds: float) -> N
     A redirect is not followed: it would send the message to an address that nobody chose.
     The body of the answer is not read, however long it is.
     """
+    call(webhook.request, policy, seconds=seconds)
+
+
+def call(make_request: Callable[[], Request], policy: NetworkPolicy, *, seconds: float) -> None:
+    """Send a request as `send` does; *make_request* may raise HttpFailed."""
     timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
     try:
-        post = http_client.send(webhook.request(), policy, timeout=timeout)
-        status = asyncio.run(asyncio.wait_for(post, seconds)).status
+        answer = http_client.send(make_request(), policy, timeout=timeout)
+        status = asyncio.run(asyncio.wait_for(answer, seconds)).status
     except TimeoutError as error:
         raise NotSent(f"No answer within {seconds:g} s.") from error
     except NoAnswer as error:

@@ -22,7 +22,6 @@ from jobs_app.core import clock, process
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import installation
 from jobs_app.db.columns import new_run_id
-from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import is_outage, with_sqlstate
 from jobs_app.db.models.processes import SchedulerProcess
@@ -35,7 +34,7 @@ from jobs_app.scheduler.ignored_schedules import warn_of_ignored_schedules
 from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from jobs_app.scheduler.lock import SchedulerLock, Taking
-from jobs_app.scheduler.metrics_thread import MetricsThread
+from jobs_app.scheduler.observers import Observers
 from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.redis_thread import RedisThread
@@ -93,13 +92,10 @@ class JobsScheduler(RedBeatScheduler):
         self._database = Database(settings.effective_database_url)
         self._redis = RedisThread()
         self._projection = Projection(settings, run_call=self._redis.run)
-        counts = PendingCounts()
+        self._observers = Observers(self._database, settings)
+        counts, batch = self._observers.counts, settings.scheduler_batch
         self._ticker = Ticker(
-            self._database,
-            self._projection,
-            self._publish,
-            batch=settings.scheduler_batch,
-            counts=counts,
+            self._database, self._projection, self._publish, batch=batch, counts=counts
         )
         self._janitor = Janitor(
             self._database,
@@ -121,7 +117,6 @@ class JobsScheduler(RedBeatScheduler):
             self, are_allowed=settings.foreign_entries, run_call=self._redis.run
         )
         self._sender = Sender(self._database, settings, counts=counts)
-        self._metrics = MetricsThread(self._database, counts, settings.job_series)
         self._id = new_run_id()
         self._installation_id: UUID | None = None
         self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
@@ -134,7 +129,7 @@ class JobsScheduler(RedBeatScheduler):
         self._must_take_over = True
         self._parts_made = True
         self._sender.start()
-        self._metrics.start()
+        self._observers.start()
 
     def _publish(self, messages: Sequence[Message]) -> None:
         extra_seconds = len(messages) * SECONDS_PER_MESSAGE
@@ -150,6 +145,7 @@ class JobsScheduler(RedBeatScheduler):
             next_due_at, is_redis_up = self._look_or_log(at, monotonic)
             self._janitor_schedule.run(at=at, monotonic=monotonic)
             self._note_tick(at, monotonic)
+            self._observers.ticked(monotonic, is_active=self._active_since is not None)
         except (SQLAlchemyError, OSError, MemoryError) as error:
             cause = with_sqlstate(str(error).partition("\n")[0], error)
             log.error("database_unavailable error=%s", cause)
@@ -167,6 +163,7 @@ class JobsScheduler(RedBeatScheduler):
             if is_outage(error):
                 raise
             log.exception("tick_failed")
+            self._observers.tick_failed()
             return None, True
 
     def _look(self, at: datetime, monotonic: float) -> tuple[datetime | None, bool]:
@@ -324,7 +321,7 @@ class JobsScheduler(RedBeatScheduler):
             return
         self._pruner.stop()
         self._sender.stop()
-        self._metrics.stop()
+        self._observers.stop()
         self._step_down()
         # Also if we were not active: the answer to our last attempt may be lost.
         self._release()

@@ -89,5 +89,6 @@ def test_the_rights_of_a_viewer_in_words() -> None:
     assert list(map(str, allowed_actions(caller("viewer", "read")))) == [
         "see who it is",
         "read jobs, runs and logs",
+        "read the metrics",
         "see channels",
     ]

@@ -58,7 +58,7 @@ def test_the_document_names_each_metric(database: Database) -> None:
     assert names == documented
 
 
-def test_finished_runs_are_told_by_job_and_state(database: Database) -> None:
+def test_finished_runs_are_shown_by_job_and_state(database: Database) -> None:
     job, worker_id = make_job(database, name="nightly"), make_worker(database)
     for state_job in (job, None):
         run_id = make_run(database, state_job)
@@ -125,9 +125,7 @@ def test_queues_tell_what_waits_and_who_serves_them(
     assert folded["(other)", "queued"] == 1
 
 
-def test_a_tick_a_standby_and_a_worker_are_told(
-    database: Database, store: Callable[..., None]
-) -> None:
+def test_schedulers_and_workers_are_shown(database: Database, store: Callable[..., None]) -> None:
     row: dict[str, Any] = {"name": "scheduler@a", "pid": 1, "started_at": NOON - MINUTE}
     make_worker(database)
     store(
@@ -157,7 +155,7 @@ def test_a_fire_that_is_due_and_not_on_record_is_overdue(database: Database) -> 
     assert samples(read(database)["fires_overdue"]) == {(): 1}
 
 
-def test_counters_of_the_scheduler_are_told_by_their_labels(database: Database) -> None:
+def test_counters_of_the_scheduler_are_shown_by_their_labels(database: Database) -> None:
     with database.session() as session:
         amounts = {Key("janitor_actions", 0, "resend"): 2, Key("notifications", 0, "sent"): 5}
         add_to(

@@ -1,0 +1,47 @@
+"""What a scheduler tells others about itself: the counters of /metrics, and its heartbeat."""
+
+from jobs_app.core.settings import Settings
+from jobs_app.db.counters import PendingCounts
+from jobs_app.db.engine import Database
+from jobs_app.scheduler.heartbeat_url import HeartbeatUrl
+from jobs_app.scheduler.metrics_thread import MetricsThread
+from jobs_app.tasks.network_policy import NetworkPolicy
+
+
+class Observers:
+    """The threads beside the tick; they never hold it up."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        #: What this process counts for /metrics.
+        self.counts = PendingCounts()
+        self._metrics = MetricsThread(database, self.counts, settings.job_series)
+        self._heartbeat: HeartbeatUrl | None = None
+        if settings.heartbeat_url is not None:
+            self._heartbeat = HeartbeatUrl(
+                settings.heartbeat_url,
+                NetworkPolicy.of(settings),
+                seconds=settings.heartbeat_url_seconds,
+            )
+        self._has_failed = False
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._metrics.start()
+        if self._heartbeat is not None:
+            self._heartbeat.start()
+
+    def stop(self) -> None:
+        """Stop the threads, and write what was counted."""
+        self._metrics.stop()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+
+    def tick_failed(self) -> None:
+        """Note that this tick has failed: it is no sign of life."""
+        self._has_failed = True
+
+    def ticked(self, monotonic: float, *, is_active: bool) -> None:
+        """Note that a tick has ended; a standby calls no URL, as exactly one scheduler may."""
+        has_failed, self._has_failed = self._has_failed, False
+        if self._heartbeat is not None and is_active and not has_failed:
+            self._heartbeat.beat(monotonic)
