@@ -27,6 +27,7 @@ from jobs_app.jobs import explain, listing, service, stats
 from jobs_app.jobs.explain_when import When
 from jobs_app.runs import history, status
 from jobs_app.runs.history import Filter, Position
+from jobs_app.web.metric_families import families
 
 RUNS, QUICK_RUNS = 5_000_000, 200_000
 #: SQLite gets this many times fewer runs.
@@ -274,6 +275,7 @@ OTHER_QUERIES: dict[str, Query] = {
     "workers": status.workers,
     "explain": _explained,
     "stats of a job": _stats,
+    "scrape of /metrics": lambda session: list(families(session, at=END)),
 }
 
 

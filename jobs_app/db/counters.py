@@ -45,9 +45,7 @@ def bucket_label(bound: float) -> str:
 def add_to(session: Session, amounts: Mapping[Key, float]) -> None:
     """Add *amounts* to the counters, which begin at 0; does not commit."""
     # In one order: two processes that add to the same rows would else wait for each other.
-    rows = [
-        {**key._asdict(), "value": amount} for key, amount in sorted(amounts.items()) if amount > 0
-    ]
+    rows = [{**key._asdict(), "value": amount} for key, amount in sorted(amounts.items())]
     if not rows:
         return
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite

@@ -164,7 +164,8 @@ class RunCounter:
                 session.execute(insert(UncountedRun), [{"run_id": key} for key in step.unfinished])
             own = self._jobs_with_series(session, {key.job_id for key in step.amounts})
             amounts: Counter[Key] = Counter()
-            for key, amount in step.amounts.items():
+            # A unary plus leaves out what is zero, as are most buckets.
+            for key, amount in (+step.amounts).items():
                 job_id = key.job_id if key.job_id in own else OTHER_JOBS
                 amounts[key._replace(job_id=job_id)] += amount
             add_to(session, amounts)

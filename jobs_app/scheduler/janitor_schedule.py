@@ -29,6 +29,9 @@ class JanitorSchedule:
     def __init__(self, janitor: Janitor, counts: PendingCounts) -> None:
         self._rules = janitor.rules()
         self._counts = counts
+        for rule in self._rules:
+            # Prometheus sees an increase only of a counter that was there before.
+            counts.add(JANITOR, rule.name, 0)
         self._due: list[float] = []
 
     def run(

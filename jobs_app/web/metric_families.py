@@ -107,6 +107,7 @@ _COUNTED = (
         "run_retries",
         "Attempts after the first one of runs that have ended.",
         is_by_job=True,
+        values=("",),
     ),
     _Counted(
         counting.DURATION,
@@ -159,8 +160,9 @@ def _counted(session: Session) -> Iterator[Family]:
     for counted in _COUNTED:
         kind: Literal["counter", "histogram"] = "histogram" if counted.buckets else "counter"
         family = Family(counted.name, kind, counted.help, counted.labels)
-        by_job = values[counted.counter] if counted.is_by_job else {0: values[counted.counter][0]}
-        for job_id, by_label in sorted(by_job.items()):
+        by_job = values[counted.counter]
+        for job_id in sorted(values[counting.FINISHED]) if counted.is_by_job else [0]:
+            by_label = by_job[job_id]
             # The counters of a deleted job go with the next step of counting.
             if (job_name := names.get(job_id)) is None:
                 continue

@@ -30,7 +30,7 @@ def test_amounts_are_added_to_what_is_there(database: Database) -> None:
             add_to(session, {Key("fires", 0, "run"): amount, Key("fires", 7): 0})
             session.commit()
 
-    assert _values(database) == {Key("fires", 0, "run"): 5.5}
+    assert _values(database) == {Key("fires", 0, "run"): 5.5, Key("fires", 7): 0}
 
 
 def test_what_a_process_counted_is_written_once(database: Database) -> None:
