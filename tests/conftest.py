@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -51,6 +52,10 @@ GROUPS = (BROWSER, "/integration/test_cli", "/up/", "/test_run.py", "/test_packa
 GC_THRESHOLDS = (20_000, 20, 50)
 #: At which part of all others the last test that waits is started.
 LAST_WAIT = 0.9
+#: Tests of what stands above the statements, which are tested on both databases below: the
+#: default profile runs each on one of the two, half of them on SQLite and half on PostgreSQL.
+ABOVE_THE_DATABASE = ("tests/web/",)
+DATABASES = ("sqlite", "postgresql")
 # How long an example takes says something of the machine, not of the product.
 hypothesis.settings.register_profile(
     "crowded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -110,6 +115,23 @@ class Turns(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
     return Turns(config, log)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave the second database of a test that stands above them to the nightly profile."""
+    callspec = getattr(item, "callspec", None)
+    database = callspec.params.get("database_url") if callspec else None
+    if database not in DATABASES or not item.nodeid.startswith(ABOVE_THE_DATABASE):
+        return
+    # The same choice on each machine, and for all the other parameters of a test another one.
+    name = item.nodeid.replace(database, "", 1)
+    if database != DATABASES[crc32(name.encode()) % 2] and not _names_its_database(item):
+        item.add_marker(pytest.mark.nightly)
+
+
+def _names_its_database(item: pytest.Item) -> bool:
+    marks = item.iter_markers("parametrize")
+    return any("database_url" in str(mark.args[0]) for mark in marks)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -238,7 +260,7 @@ def sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sqlite")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, sqlite_folder: Path) -> Iterator[str]:
     """The URL of a migrated, empty database of this test's own: once SQLite, once PostgreSQL.
 
@@ -258,7 +280,7 @@ def database_url(request: pytest.FixtureRequest, sqlite_folder: Path) -> Iterato
     pool.give_back(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def unmigrated_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without any table: once SQLite, once PostgreSQL."""
     if request.param == "sqlite":

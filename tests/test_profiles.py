@@ -1,8 +1,10 @@
 """The profiles of the tests: whatever the default one leaves out, the nightly one runs."""
 
 import json
+import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,13 +39,20 @@ print("\\n" + json.dumps(found))
 """
 
 
+#: A file of tests that run on one database in the default profile, on both in the nightly one.
+ONE_DATABASE_FILE = "tests/web/api/test_jobs.py"
+
+
 def _files_with_marks() -> list[str]:
     """Return the files that name a mark of a profile: no other test can leave the default one."""
     marks = ("mark.chaos", "mark.nightly", "_nightly", "mark.search")
     return [
         str(file.relative_to(ROOT))
         for file in sorted((ROOT / "tests").rglob("test_*.py"))
-        if file != Path(__file__) and any(mark in file.read_text() for mark in marks)
+        if file != Path(__file__)
+        and (
+            any(mark in file.read_text() for mark in marks) or str(file).endswith(ONE_DATABASE_FILE)
+        )
     ]
 
 
@@ -70,3 +79,19 @@ def test_nightly_runs_all_but_the_search_and_the_default_what_is_not_marked() ->
     assert collected["marked nightly"]
     not_default = collected["nightly"] - collected["default"]
     assert not_default == collected["marked chaos"] | collected["marked nightly"]
+    on_both = {
+        test for test, databases in _databases(collected["nightly"]).items() if len(databases) == 2
+    }
+    in_default = _databases(collected["default"])
+    assert {len(in_default[test]) for test in on_both} == {1}
+    assert set.union(*(in_default[test] for test in on_both)) == {"sqlite", "postgresql"}
+
+
+def _databases(ids: set[str]) -> dict[str, set[str]]:
+    """Return the databases that each test of ONE_DATABASE_FILE is run on."""
+    found = defaultdict[str, set[str]](set)
+    for nodeid in ids:
+        database = re.search("sqlite|postgresql", nodeid)
+        if nodeid.startswith(ONE_DATABASE_FILE) and database:
+            found[nodeid.replace(database[0], "", 1)].add(database[0])
+    return found
