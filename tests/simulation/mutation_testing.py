@@ -103,15 +103,6 @@ def part_of(table: Iterable[Kill], database: str, part: int, parts: int) -> list
     return [kill for group in by_seed[part::parts] for kill in group]
 
 
-def default_plays(table: Collection[Kill]) -> list[Kill]:
-    """Return the lines of the default profile: on PostgreSQL, those that SQLite does not have.
-
-    The nightly profile plays the rest of PostgreSQL's lines.
-    """
-    names = {kill.mutant for kill in table if kill.database == "sqlite"}
-    return [kill for kill in table if kill.database == "sqlite" or kill.mutant not in names]
-
-
 def scenarios(database: str) -> Iterator[Seed]:
     """Yield the scenarios for a database."""
     for name in SCENARIOS:

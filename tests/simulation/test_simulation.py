@@ -152,12 +152,7 @@ def test_a_run_that_its_worker_loses_sight_of_breaks_a_rule(
         play()
 
 
-@pytest.mark.timeout(0)
-def test_no_scenario_on_sqlite_breaks_an_invariant(sqlite_store: Store) -> None:
-    for play in scenarios("sqlite"):
-        simulate(sqlite_store, 0, scenario=SCENARIOS[play.name])
-
-
+# Those on SQLite are played by test_mutants.py, which looks at their guards too.
 @pytest.mark.timeout(0)
 def test_no_scenario_on_postgresql_breaks_an_invariant(postgres_store: Store) -> None:
     for play in scenarios("postgresql"):
