@@ -83,6 +83,12 @@ def test_the_dashboard_shows_each_metric_that_the_document_has() -> None:
     assert missing == {"jobs_app_schedulers"}
 
 
+def test_the_document_names_each_alert() -> None:
+    documented = re.findall(r"^\| `(JobsApp\w+)`", DOCUMENT.read_text(), re.MULTILINE)
+
+    assert documented == list(alerts())
+
+
 def test_the_panels_do_not_overlap() -> None:
     cells = [
         (x, y)
