@@ -102,6 +102,7 @@ def addresses(site: Site) -> Iterator[str]:
     yield "/jobs/nothing-there"
 
 
+@pytest.mark.timeout(400)
 def test_every_page_is_clean(
     full_site: Site, open_page: Callable[..., Page], faults: Faults
 ) -> None:
@@ -113,6 +114,9 @@ def test_every_page_is_clean(
         page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(address)
         found = axe_findings(page) + _overflow(page, 1280)
+        # The narrowest screen on which a list is a table.
+        page.set_viewport_size({"width": 701, "height": 900})
+        found += _overflow(page, 701)
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size({"width": 360, "height": 900})
         found += axe_findings(page, RULES_OF_THE_VIEW) + _overflow(page, 360)
