@@ -63,7 +63,7 @@ MAX_RUNS = 10_000
 NO_JOB, OTHER_JOBS = -1, 0
 
 #: What becomes of a fire that is not run.
-OUTCOMES = {RunState.SKIPPED: "skipped", RunState.MISSED: "missed"}
+OUTCOMES = {state: state.value for state in (RunState.SKIPPED, RunState.MISSED, RunState.OBSERVED)}
 
 
 @dataclass(slots=True)

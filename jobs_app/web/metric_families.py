@@ -84,7 +84,7 @@ _COUNTED = (
     _Counted(
         counting.FIRES,
         "fires_recorded",
-        "Fires on record, by what became of them: run, skipped or missed.",
+        "Fires on record, by what became of them: run, skipped, missed or observed.",
         "outcome",
         values=("run", *counting.OUTCOMES.values()),
     ),

@@ -151,6 +151,7 @@ def test_fires_are_counted_by_what_became_of_them(database: Database, counter: R
         {"state": RunState.QUEUED, "trigger": Trigger.SCHEDULE},
         {"state": RunState.SKIPPED, "trigger": Trigger.SCHEDULE, "reason": "overlap"},
         {"state": RunState.MISSED, "trigger": Trigger.CATCHUP, "reason": "outage"},
+        {"state": RunState.OBSERVED, "trigger": Trigger.SCHEDULE},
         {"state": RunState.QUEUED, "trigger": Trigger.MANUAL},
     ]
     for number, fire in enumerate(fires):
@@ -166,6 +167,7 @@ def test_fires_are_counted_by_what_became_of_them(database: Database, counter: R
         (0, "run"): 1,
         (0, "skipped"): 1,
         (0, "missed"): 40,
+        (0, "observed"): 1,
     }
 
 

@@ -1,25 +1,31 @@
 """/metrics: its format, and who may read it."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask import Flask
-from prometheus_client.parser import text_string_to_metric_families
 
 from jobs_app import __version__
 from jobs_app.core.settings import Settings
 from jobs_app.web.app import create_app
 from tests.web.conftest import Api, close
 
+#: https://prometheus.io/docs/instrumenting/exposition_formats/: no sample has a timestamp.
+SAMPLE = re.compile(r"(?P<name>[a-z_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)")
+LABEL = re.compile(r'[a-z_]+="([^"]*)"')
+
 
 def values(text: str) -> dict[tuple[str, ...], float]:
     """Return the samples of an answer: the name, then the values of the labels."""
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    samples = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            match = SAMPLE.fullmatch(line)
+            assert match, line
+            samples[match["name"], *LABEL.findall(match["labels"] or "")] = float(match["value"])
+    return samples
 
 
 def test_a_scrape_is_text_that_prometheus_reads(api: Api) -> None:
