@@ -52,9 +52,13 @@ GROUPS = (BROWSER, "/integration/test_cli", "/up/", "/test_run.py", "/test_packa
 GC_THRESHOLDS = (20_000, 20, 50)
 #: At which part of all others the last test that waits is started.
 LAST_WAIT = 0.9
-#: Tests of what stands above the statements, which are tested on both databases below: the
-#: default profile runs each on one of the two, half of them on SQLite and half on PostgreSQL.
-ABOVE_THE_DATABASE = ("tests/web/",)
+#: Tests of what stands above the ledger: the default profile runs each on one database, half of
+#: them on SQLite and half on PostgreSQL. Those of db/, runs/, scheduler/ and schedules/, the
+#: simulation and the faults say themselves which databases they need.
+ABOVE_THE_LEDGER = tuple(
+    f"tests/{name}/"
+    for name in ("accounts", "cli", "jobs", "notifications", "secrets", "web", "worker")
+)
 DATABASES = ("sqlite", "postgresql")
 # How long an example takes says something of the machine, not of the product.
 hypothesis.settings.register_profile(
@@ -118,10 +122,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Leave the second database of a test that stands above them to the nightly profile."""
+    """Leave the second database of a test above the ledger to the nightly profile."""
     callspec = getattr(item, "callspec", None)
     database = callspec.params.get("database_url") if callspec else None
-    if database not in DATABASES or not item.nodeid.startswith(ABOVE_THE_DATABASE):
+    if database not in DATABASES or not item.nodeid.startswith(ABOVE_THE_LEDGER):
         return
     # The same choice on each machine, and for all the other parameters of a test another one.
     name = item.nodeid.replace(database, "", 1)
