@@ -49,7 +49,7 @@ BEYOND_A_SCHEMA = re.compile(
 EXPECTED_STATUSES = ["2xx", "3xx", "401", "403", "404", "409"]
 
 #: For each operation and check; the nightly profile has time for many.
-EXAMPLES, NIGHTLY_EXAMPLES = 4, 100
+EXAMPLES, NIGHTLY_EXAMPLES = 2, 100
 
 #: With a token of each other role, whose requests are refused more often.
 ROLE_EXAMPLES = 10

@@ -147,6 +147,7 @@ def test_a_page_that_is_signed_out_says_so(
     expect(page.locator("#live")).to_contain_text("job-01")
 
 
+@pytest.mark.nightly
 def test_many_polls_do_not_fill_the_memory(open_page: Callable[..., Page], full_site: Site) -> None:
     page = open_page()
     page.goto("/jobs?sort=name")

@@ -324,6 +324,7 @@ def test_without_script_the_end_of_a_log_is_plain(
     expect(page.locator("body")).to_contain_text("<b>")
 
 
+@pytest.mark.nightly
 def test_eight_followed_logs_leave_room_for_a_ninth_page(
     open_page: Callable[..., Page], site: Site
 ) -> None:
