@@ -16,3 +16,6 @@ postgresql_nightly = pytest.mark.parametrize(
     ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)],
     indirect=True,
 )
+
+#: For the tests in which a pool of threads differs little from one of processes.
+threads_nightly = pytest.param("threads", marks=pytest.mark.nightly)

@@ -111,6 +111,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout
 
 
+@pytest.mark.nightly
 def test_two_first_calls_at_once_install_once(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path / "a checkout")
     calls = [

@@ -18,6 +18,7 @@ from jobs_app.runs import fires, overlap
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOON, TASKS, make_run
 from tests.plans import fill, kept_plans
+from tests.profiles import sqlite_nightly
 
 #: The indexes that have no run that is over.
 OF_UNFINISHED = {
@@ -78,6 +79,7 @@ OF_ONE_JOB: dict[str, Work] = {
 }
 
 
+@sqlite_nightly
 def test_no_statement_on_the_unfinished_runs_of_a_job_reads_finished_ones(
     database: Database,
 ) -> None:

@@ -37,6 +37,7 @@ def frozen(installation: Installation, name: str) -> Iterator[None]:
             backend.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.nightly
 def test_a_heartbeat_without_an_answer_is_repeated_on_a_new_connection(
     installation: Installation,
 ) -> None:

@@ -21,6 +21,7 @@ RECOVERY_SECONDS = 15.0
 
 
 @sqlite_nightly
+@pytest.mark.nightly
 def test_a_machine_that_sleeps_for_longer_than_the_fence_doubles_and_loses_nothing(
     installation: Installation,
 ) -> None:
@@ -61,7 +62,7 @@ def without_descriptors(installation: Installation, name: str) -> Iterator[None]
 
 
 @sqlite_nightly
-@pytest.mark.parametrize("name", ["worker", "scheduler"])
+@pytest.mark.parametrize("name", ["worker", pytest.param("scheduler", marks=pytest.mark.nightly)])
 def test_a_process_without_descriptors_goes_on_when_it_has_some_again(
     installation: Installation, name: str
 ) -> None:

@@ -28,6 +28,9 @@ from tests.profiles import postgresql_nightly
 from tests.servers import ValkeyServer, wait_until
 
 #: For what has nothing to do with the database.
+with_prefetch = pytest.mark.parametrize(
+    "prefetch", [True, pytest.param(False, marks=pytest.mark.nightly)]
+)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 #: What no attempt can be: beyond the integers of a column, of SQLite and of C, and no integers.
@@ -101,7 +104,7 @@ def queue(installation: Installation) -> str:
 
 
 @on_sqlite
-@pytest.mark.parametrize("prefetch", [True, False])
+@with_prefetch
 def test_no_message_ends_a_worker(
     make_installation: Callable[..., Installation],
     database_url: str,
@@ -127,7 +130,7 @@ def test_no_message_ends_a_worker(
 
 # The numbers are in messages: the database reads none of them.
 @postgresql_nightly
-@pytest.mark.parametrize("prefetch", [True, False])
+@with_prefetch
 def test_no_attempt_number_stops_a_worker(
     make_installation: Callable[..., Installation], database_url: str, prefetch: bool
 ) -> None:

@@ -51,6 +51,7 @@ def make_pair(
         installation.stop()
 
 
+@pytest.mark.nightly
 def test_installations_with_prefixes_of_their_own_do_not_know_of_each_other(
     make_pair: Callable[[str, str], list[Installation]],
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_slow_wire_delays_and_loses_nothing(wires: Wires, spoil: Callable[[Pro
 
 
 @both_ways
+@pytest.mark.nightly
 def test_a_worker_cut_off_from_the_database_ends_its_run_before_another_one_repeats_it(
     wires: Wires, silently: bool
 ) -> None:
@@ -155,7 +156,7 @@ def test_a_worker_cut_off_from_redis_finishes_what_it_has(wires: Wires, silently
     "server, silently",
     [
         ("database", False),
-        ("redis", True),
+        pytest.param("redis", True, marks=pytest.mark.nightly),
         pytest.param("database", True, marks=pytest.mark.chaos),
         pytest.param("redis", False, marks=pytest.mark.chaos),
     ],

@@ -12,6 +12,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.runs import history
 from tests.faults.changing_tasks import CHANGES, CHANGES_OF_ROOT, DAMAGES, DAMAGES_OF_ROOT, LASTING
 from tests.faults.installation import Installation
+from tests.profiles import threads_nightly
 
 TASKS = "tests.faults.changing_tasks"
 
@@ -28,7 +29,7 @@ def log_of(installation: Installation, run: Run) -> str:
         return "".join(chunk.text for chunk in history.log(session, run.id, attempt=1))
 
 
-@pytest.mark.parametrize("pool", ["prefork", "solo"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("solo", marks=pytest.mark.nightly)])
 def test_the_next_run_finds_its_process_as_it_was(
     make_worker: Callable[..., Installation], pool: str
 ) -> None:
@@ -75,7 +76,7 @@ def test_a_process_that_cannot_be_as_it_was_is_replaced(
         pid = after.result["pid"]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_process_that_cannot_write_any_more_leaves(
     make_worker: Callable[..., Installation], pool: str
 ) -> None:

@@ -63,12 +63,12 @@ def demoted(valkey: ValkeyServer) -> None:
 @pytest.mark.parametrize(
     "database_url, damage, recovery_seconds",
     [
-        ("sqlite", emptied, EMPTIED_SECONDS),
+        pytest.param("sqlite", emptied, EMPTIED_SECONDS, marks=pytest.mark.nightly),
         ("postgresql", wiped, BACK_SECONDS),
         ("sqlite", killed, BACK_SECONDS),
         ("postgresql", frozen, BACK_SECONDS),
-        ("sqlite", full, BACK_SECONDS),
-        ("postgresql", demoted, BACK_SECONDS),
+        pytest.param("sqlite", full, BACK_SECONDS, marks=pytest.mark.nightly),
+        pytest.param("postgresql", demoted, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("sqlite", away, BACK_SECONDS, marks=pytest.mark.chaos),
         # Whether the other database is behind it makes no difference that we know of.
         pytest.param("postgresql", emptied, EMPTIED_SECONDS, marks=pytest.mark.chaos),

@@ -14,7 +14,7 @@ from jobs_app.runs.retry import RetryPolicy
 from tests.faults.crash_points import WORK
 from tests.faults.installation import AGAIN, Installation
 from tests.integration.system import pause
-from tests.profiles import sqlite_nightly
+from tests.profiles import sqlite_nightly, threads_nightly
 from tests.servers import ValkeyServer, crowding, wait_until
 
 #: The worker sees its child die; the next attempt is queued and sent within two looks.
@@ -79,7 +79,7 @@ def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_runni
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
     make_installation: Callable[..., Installation],
     own_valkey: ValkeyServer,
@@ -130,9 +130,17 @@ def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
 @pytest.mark.parametrize(
     "database_url, with_jobs, retry, state, attempts",
     [
-        pytest.param("sqlite", False, AGAIN, RunState.SUCCEEDED, 2, id="its job goes on"),
+        pytest.param(
+            *("sqlite", False, AGAIN, RunState.SUCCEEDED, 2),
+            id="its job goes on",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param("postgresql", True, AGAIN, RunState.SUCCEEDED, 2, id="all frozen"),
-        pytest.param("sqlite", True, RetryPolicy(), RunState.LOST, 1, id="all frozen, no retry"),
+        pytest.param(
+            *("sqlite", True, RetryPolicy(), RunState.LOST, 1),
+            id="all frozen, no retry",
+            marks=pytest.mark.nightly,
+        ),
     ],
     indirect=["database_url"],
 )

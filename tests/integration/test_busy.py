@@ -12,6 +12,7 @@ from jobs_app.runs import messages
 from jobs_app.runs.messages import Message
 from tests.factories import make_run
 from tests.integration.system import System
+from tests.profiles import threads_nightly
 from tests.servers import wait_until
 
 TASKS = "tests.integration.user_tasks"
@@ -50,7 +51,7 @@ def test_many_runs_in_a_row_end_all_and_each_once(
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_worker_that_is_stopped_amid_many_runs_stops_soon_and_loses_none(
     make_system: Callable[..., System], pool: str
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
 
 @sqlite_nightly
 @pytest.mark.timeout(240)
+@pytest.mark.nightly
 def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
     system: System, recorder: WebhookServer
 ) -> None:

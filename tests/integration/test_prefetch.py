@@ -19,12 +19,13 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs import start
 from jobs_app.runs import messages
 from tests.integration.system import System, pause, pool_process_of
+from tests.profiles import threads_nightly
 from tests.running import pid_in
 from tests.servers import ValkeyServer, crowding, wait_until
 
 USER_TASKS = "tests.integration.user_tasks"
 
-POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
+POOLS = pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 
 pytestmark = [
     pytest.mark.timeout(180),

@@ -15,6 +15,7 @@ from jobs_app.notifications.lateness import Overrun
 from tests.factories import DAY, MINUTE, NOON, make_job, make_run
 from tests.notification_checks import make_channel, notified_events, rows
 from tests.plans import fill, plans
+from tests.profiles import sqlite_nightly
 
 
 def ran(database: Database, job: Job, *, minutes_ago: float, minutes: float | None) -> Any:
@@ -101,6 +102,7 @@ def test_nobody_is_notified_of_a_job_that_is_gone(database: Database) -> None:
 
 
 @pytest.mark.timeout(60)
+@sqlite_nightly
 def test_finding_overruns_reads_no_history(database: Database) -> None:
     fill(database)
 

@@ -15,6 +15,7 @@ from jobs_app.notifications import outbox
 from jobs_app.notifications.outbox import MAX_TRIES, ClaimedNotification, RateLimit
 from tests.factories import HOUR, MINUTE, NOON, SECOND
 from tests.notification_checks import rows
+from tests.profiles import sqlite_nightly
 
 RATE_LIMIT = RateLimit(per_minute=20, cool_down_seconds=600)
 OPS = 1
@@ -234,6 +235,7 @@ def test_a_notification_that_is_a_day_old_is_not_sent(database: Database) -> Non
 # ---- grouping, rate limit ----
 
 
+@sqlite_nightly
 def test_five_hundred_equal_failures_make_two_messages(database: Database) -> None:
     for n in range(500):
         created_at = NOON + n * SECOND / 10

@@ -25,6 +25,7 @@ from jobs_app.runs.recent import recent_runs
 from jobs_app.runs.same_error import same_error
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
 from tests.plans import ERROR, RUNS, fill, plans
+from tests.profiles import sqlite_nightly
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
 
@@ -216,6 +217,7 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
 }
 
 
+@sqlite_nightly
 def test_no_list_reads_the_whole_history(database: Database) -> None:
     fill(database)
 
@@ -227,6 +229,7 @@ def test_no_list_reads_the_whole_history(database: Database) -> None:
         assert not re.search(r"Seq Scan on runs|SCAN runs(?! USING)", plan), f"{name}: {plan}"
 
 
+@sqlite_nightly
 def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -> None:
     fill(database)
     with database.reading() as session:
@@ -244,6 +247,7 @@ def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -
         assert "SEARCH runs USING INDEX ix_runs_instant (<expr><?)" in plan
 
 
+@sqlite_nightly
 def test_deleting_a_run_or_a_worker_scans_no_history(database: Database) -> None:
     """The foreign keys that name them are looked up by an index each."""
     if database.engine.dialect.name == "postgresql":

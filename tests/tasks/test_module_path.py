@@ -68,7 +68,11 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "imports, tasks",
-    [("", ""), ("reports", "reports.monthly"), ("theirs", "reports.monthly theirs.daily")],
+    [
+        pytest.param("", "", marks=pytest.mark.nightly),
+        pytest.param("reports", "reports.monthly", marks=pytest.mark.nightly),
+        ("theirs", "reports.monthly theirs.daily"),
+    ],
 )
 def test_a_file_that_is_named_like_a_library_takes_the_place_of_none(
     directory: Path, imports: str, tasks: str

@@ -44,7 +44,9 @@ def test_ctrl_c_stops_everything_valkey_last(make_up):
     assert not any(map(is_alive, family))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)]
+)
 def test_the_worker_is_asked_at_once_and_waited_for_last(make_up, number):
     up = make_up(worker=("--stubborn",)).start_and_wait()
     family, began = up.family(), time.monotonic()
