@@ -10,6 +10,7 @@ from shutil import which
 from jobs_app.cli.client import Client
 from jobs_app.cli.crontab_files import STDIN, CrontabFile
 from jobs_app.cli.import_sources import Item, Source
+from jobs_app.cli.periodic_sources import tasks_of
 from jobs_app.jobs.importers.command_names import is_interpreter, name_of
 from jobs_app.jobs.importers.crontab import Entry, Line, first_word_of_a_person, read_crontab
 from jobs_app.jobs.importers.crontab_times import merged_fires
@@ -21,7 +22,7 @@ DESCRIBED = frozenset({"command", "stdin", "env", "cwd", "shell"})
 
 def allowed_accounts(client: Client) -> frozenset[str]:
     """Return the accounts that a job may name; raises Failure."""
-    user = client.read("/tasks/shell")["schema"]["properties"].get("user", {})
+    user = tasks_of(client)["shell"]["schema"]["properties"].get("user", {})
     return frozenset(name for kind in user.get("anyOf", ()) for name in kind.get("enum", ()))
 
 

@@ -44,6 +44,7 @@ READ_ONLY = {
     "scheduling_error",
     "warnings",
     "declared",
+    "environment",
 }
 
 

@@ -1,6 +1,6 @@
 """A job as text: its schedule, its fields, its next run, the effect of a change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -96,6 +96,7 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Command" if is_plain_shell else "Arguments": (
             str(kwargs["command"]) if is_plain_shell else compact(kwargs)
         ),
+        "Environment": environment_text(item.get("environment") or ()),
         "Set at start": ", ".join(item.get("run_arguments") or ()),
         "Confirm": "pages ask for its name before a start" if item.get("confirm") else None,
         "Overlap": item.get("overlap_policy"),
@@ -110,6 +111,15 @@ def job_fields(item: Json) -> dict[str, str | None]:
         "Notify": notify_text(item.get("notify")),
         "Updated": f"{exact(item['updated_at'])} (version {item['version']})",
     }
+
+
+def environment_text(variables: Sequence[Json]) -> str:
+    """Return the variables that files give to a command, a line for each file."""
+    files = dict.fromkeys(variable["file"] for variable in variables)
+    return "\n".join(
+        f"{', '.join(v['name'] for v in variables if v['file'] == file)} from {file}"
+        for file in files
+    )
 
 
 def _numbered(schedules: list[Json]) -> str:
@@ -211,6 +221,8 @@ def print_effect(body: Json, *, heading: str = "Nothing was changed. ") -> None:
         print_text("\nAs it is now, it fires:")
         print_fires(effect["fires_before"])
     _print_starts(effect)
+    if text := environment_text(job.get("environment") or ()):
+        print_text(f"\nIts command also gets:\n{text}")
     print_warnings(effect["warnings"])
 
 

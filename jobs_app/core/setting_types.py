@@ -137,6 +137,13 @@ Shells = Annotated[
 Accounts = Annotated[
     str, _matches(r"\s*[^/:\s,]*(\s*,\s*[^/:\s,]*)*\s*\Z", "use names of accounts with commas")
 ]
+EnvFiles = Annotated[
+    str,
+    _matches(
+        r"\s*((([^\s/,=]+=)?/[^,]+)(,\s*([^\s/,=]+=)?/[^,]+)*)?\Z",
+        "use whole paths with commas, with TAG= before those of a tag",
+    ),
+]
 ShellLimits = Annotated[str, _parses_with(parse_limits)]
 AllowList = Annotated[str, _parses_with(parse_allowlist)]
 MetricsJobs = Annotated[str, _parses_with(parse_job_series)]

@@ -3,24 +3,24 @@
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from jobs_app.core.data_files import DataFiles
+from jobs_app.core.derived_settings import DerivedSettings
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.network_allowlist import OwnServer
 from jobs_app.core.observing_settings import ObservingSettings
 from jobs_app.core.policies import FirePolicy
-from jobs_app.core.setting_lists import SettingLists
 from jobs_app.core.setting_types import (
     Accounts,
     AllowList,
     DatabaseUrl,
     DataDir,
+    EnvFiles,
     PublicUrl,
     RedisUrl,
     RemoteControl,
@@ -41,7 +41,7 @@ SECRETS_DIR = Path("/run/secrets")
 _POLICY = FirePolicy()
 
 
-class Settings(DataFiles, SettingLists, ObservingSettings):
+class Settings(DataFiles, DerivedSettings, ObservingSettings):
     """The settings of one installation.
 
     Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
@@ -111,6 +111,11 @@ class Settings(DataFiles, SettingLists, ObservingSettings):
     shell_limits: ShellLimits = Field(
         "",
         description="Most that each command may use, as in `memory=2GiB,processes=200`.",
+    )
+    env_files: EnvFiles = Field(
+        "",
+        description="Files with variables for all commands, or with `TAG=` before the path for "
+        "those of a tag, with commas.",
     )
     timezone: Timezone = Field(
         "UTC", description="IANA zone of schedules; under `up` the machine's."
@@ -323,25 +328,6 @@ class Settings(DataFiles, SettingLists, ObservingSettings):
         return celery_url(self.effective_redis_url)
 
     @property
-    def effective_max_streams(self) -> int:
-        """Most streams open at once: fewer than there are threads, but at least one.
-
-        Each open stream holds a thread, and other requests need one.
-        """
-        most = self.web_threads - 3 if self.max_streams is None else self.max_streams
-        return max(1, min(most, self.web_threads - 1))
-
-    @property
     def redis_keepalive(self) -> dict[str, bool]:
         """The option that detects a dead TCP connection to Redis; a unix socket refuses it."""
         return {} if self.effective_redis_url.startswith("unix://") else {"socket_keepalive": True}
-
-    @property
-    def job_defaults(self) -> dict[str, Any]:
-        """The default policies of a job, by the names of its fields."""
-        prefix = "default_"
-        return {
-            name.removeprefix(prefix): getattr(self, name)
-            for name in Settings.model_fields
-            if name.startswith(prefix) and name != "default_jitter_seconds"
-        }

@@ -2,30 +2,41 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.db.errors import error_name, is_outage
+from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.secrets import Secret
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
 from jobs_app.secrets import encryption, references, store
+from jobs_app.tasks import env_files, registry
 from jobs_app.tasks.context import Fenced, TaskOutcome
+from jobs_app.tasks.env_files import EnvFileFault
 from jobs_app.worker.output.secret_masking import NO_SECRETS, Mask
 from jobs_app.worker.pool_process import Process
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY_DATABASE_SECONDS = 0.5
 
 
 class SecretUnavailable(TaskOutcome):
     """A secret of the run does not exist, or this worker cannot decrypt it: failed."""
+
+
+class VariablesUnavailable(TaskOutcome):
+    """A file of JOBS_ENV_FILES cannot be used: failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +74,18 @@ class Injection:
 
 
 def inject(process: Process, claimed: ClaimedRun) -> Injection:
-    """Return the arguments of the run with their secrets; raises SecretUnavailable, Fenced."""
-    task, stored_kwargs = claimed.task, claimed.kwargs
+    """Return the arguments of the run with their secrets, and the variables of JOBS_ENV_FILES.
+
+    Raises SecretUnavailable, VariablesUnavailable, Fenced.
+    """
+    task, stored_kwargs = claimed.task, _with_variables(process, claimed)
     # Most runs have no secrets: this check is much cheaper than a proper search.
     if references.OPENING not in repr(stored_kwargs):
         return Injection(task, stored_kwargs, stored_kwargs)
     names = references.names(task, stored_kwargs)
     values: dict[str, str] = {}
     if names:
-        secrets = _read(process, claimed, names)
+        secrets = _read(process, claimed, lambda session: store.find_all(session, names))
         if missing := sorted(names - secrets.keys()):
             raise SecretUnavailable(
                 f"There is no secret {' or '.join(map(repr, missing))}, so nothing was started: "
@@ -81,25 +95,43 @@ def inject(process: Process, claimed: ClaimedRun) -> Injection:
             values = _decrypted(process, secrets)
         except SecretUnavailable:
             # The key may have been rotated, and the old one removed, since they were read.
-            values = _decrypted(process, _read(process, claimed, names))
+            secrets = _read(process, claimed, lambda session: store.find_all(session, names))
+            values = _decrypted(process, secrets)
         _note_use(process, secrets)
     kwargs = references.resolve(task, stored_kwargs, values)
     mask = Mask(values.values()) if values else NO_SECRETS
     return Injection(task, stored_kwargs, kwargs, values, mask)
 
 
-def _read(process: Process, claimed: ClaimedRun, names: set[str]) -> dict[str, Secret]:
-    """Return the encrypted secrets; try again while the lease lasts."""
+def _with_variables(process: Process, claimed: ClaimedRun) -> dict[str, Any]:
+    """Return the arguments as stored; for a command with the variables that files give it."""
+    settings = process.settings
+    if not settings.tagged_env_files or not registry.runs_shell(process.app, claimed.task):
+        return claimed.kwargs
+    tags: list[str] = []
+    if claimed.job_id is not None and env_files.has_tags(settings):
+        statement = select(Job.tags).where(Job.id == claimed.job_id)
+        tags = _read(process, claimed, lambda session: list(session.scalar(statement) or ()))
+    try:
+        variables = env_files.variables_for(settings, tags)
+    except EnvFileFault as fault:
+        raise VariablesUnavailable(f"{fault} So nothing was started.") from None
+    given = {variable.name: variable.value for variable in variables}
+    return {**claimed.kwargs, "env": given | (claimed.kwargs.get("env") or {})}
+
+
+def _read(process: Process, claimed: ClaimedRun, read: Callable[[Session], T]) -> T:
+    """Return what *read* returns; try again while the lease lasts."""
     while True:
         try:
             with process.database.reading() as session:
-                return store.find_all(session, names)
+                return read(session)
         except SQLAlchemyError as error:
             if not is_outage(error):
                 raise
             if process.lease.seconds_left(of=claimed.worker_id) <= 0:
                 raise Fenced("The worker lost the database before the run began.") from error
-            log.warning("secrets_not_read run=%s error=%s", claimed.run_id, error_name(error))
+            log.warning("run_not_read run=%s error=%s", claimed.run_id, error_name(error))
             time.sleep(RETRY_DATABASE_SECONDS)
 
 

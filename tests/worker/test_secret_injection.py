@@ -29,7 +29,7 @@ from jobs_app.tasks.context import current_run
 from jobs_app.worker import execution, outcomes, secret_injection
 from jobs_app.worker.liveness.lease import now as lease_now
 from jobs_app.worker.pool_process import Process, set_process
-from tests.factories import DAY, NOON, make_run, make_worker, run
+from tests.factories import DAY, NOON, make_job, make_run, make_worker, run
 
 KEY = Fernet.generate_key().decode()
 VALUE = "hunter2-hunter2"
@@ -315,6 +315,63 @@ def _claimed(process: Process, run_id: UUID) -> ClaimedRun:
     claimed = execution._claim(process, run_id, 1, at=clock.now())
     assert claimed is not None
     return claimed
+
+
+def _of_job(database: Database, process: Process, tags: list[str], **kwargs: Any) -> ClaimedRun:
+    kwargs = {"command": "true"} | kwargs
+    job = make_job(database, task="shell", kwargs=kwargs, tags=tuple(tags))
+    return _claimed(process, make_run(database, job))
+
+
+def test_a_command_has_the_variables_of_files_below_its_own(
+    database: Database, process: Process, tmp_path: Path
+) -> None:
+    (tmp_path / "all").write_text("A=1\nB=1\nTOKEN=${secret:TOKEN}\n")
+    (tmp_path / "web").write_text("B=2\nC=2\n")
+    files = f"{tmp_path}/all,web={tmp_path}/web"
+    process.settings = process.settings.model_copy(update={"env_files": files})
+    store(database)
+
+    runs = [
+        _of_job(database, process, ["web"], env={"C": "own"}),
+        _of_job(database, process, []),
+        _claimed(process, make_run(database, task="shell", kwargs={"command": "true"})),
+    ]
+    injections = [secret_injection.inject(process, claimed) for claimed in runs]
+
+    assert [injection.kwargs["env"] for injection in injections] == [
+        {"A": "1", "B": "2", "C": "own", "TOKEN": VALUE},
+        {"A": "1", "B": "1", "TOKEN": VALUE},
+        {"A": "1", "B": "1", "TOKEN": VALUE},
+    ]
+    assert injections[0].mask.json(VALUE) == "***"
+    assert "TOKEN" not in runs[0].kwargs["env"]
+
+
+def test_files_give_variables_to_commands_only(
+    database: Database, process: Process, tmp_path: Path
+) -> None:
+    (tmp_path / "all").write_text("A=1\n")
+    process.settings = process.settings.model_copy(update={"env_files": str(tmp_path / "all")})
+
+    injected = secret_injection.inject(process, _claimed(process, start(database, n=1)))
+
+    assert injected.kwargs == {"n": 1}
+
+
+def test_a_file_of_variables_that_cannot_be_used_fails_the_run(
+    database: Database, process: Process, work_on: WorkOn, tmp_path: Path
+) -> None:
+    process.settings = process.settings.model_copy(update={"env_files": str(tmp_path / "none")})
+    run_id = make_run(database, task="shell", kwargs={"command": "true"})
+
+    work_on(run_id)
+
+    ended = run(database, run_id)
+    assert ended.state is RunState.FAILED
+    assert "none cannot be read: No such file or directory. So nothing was started." in str(
+        ended.error
+    )
 
 
 def test_what_is_shown_of_an_injection_has_no_value(database: Database, process: Process) -> None:

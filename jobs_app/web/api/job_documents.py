@@ -5,15 +5,17 @@ from typing import Any
 
 from jobs_app.accounts.permissions import Action
 from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.runs import Run
 from jobs_app.jobs import listing
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import Definition
 from jobs_app.jobs.listing import Position
 from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs.recent import recent_runs
-from jobs_app.tasks import registry
+from jobs_app.tasks import env_files, registry
+from jobs_app.tasks.env_files import EnvFileFault
 from jobs_app.web import extension
-from jobs_app.web.api.schemas.job_output import show, show_recent
+from jobs_app.web.api.schemas.job_output import FileVariable, show, show_recent
 from jobs_app.web.permissions import may
 from jobs_app.web.session import session, unlocked
 
@@ -30,9 +32,35 @@ def of(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             with_arguments=may(Action.SEE_ARGUMENTS),
         )
     return [
-        show(job, definition, last.get(job.id), job_warnings, declared(definition))
+        document(job, definition, job_warnings, last_run=last.get(job.id))
         for job, definition, job_warnings in zip(jobs, definitions, warnings, strict=True)
     ]
+
+
+def document(
+    job: Job, definition: Definition, warnings: Sequence[str], *, last_run: Run | None
+) -> dict[str, Any]:
+    """Return *job* with what is known of it here: what its task declares, and its variables."""
+    variables, faults = environment(definition)
+    shown_warnings = [*warnings, *faults]
+    return show(job, definition, last_run, shown_warnings, declared(definition), variables)
+
+
+def environment(definition: Definition) -> tuple[list[FileVariable], list[str]]:
+    """Return the variables that files give to a command, and why they are not known here.
+
+    The files of a worker on another machine may be others.
+    """
+    now = extension.current()
+    has_files = bool(now.settings.tagged_env_files) and may(Action.SEE_ARGUMENTS)
+    if not has_files or not registry.runs_shell(now.celery, definition.task):
+        return [], []
+    try:
+        found = env_files.variables_for(now.settings, definition.tags)
+    except EnvFileFault as fault:
+        return [], [f"{fault} Runs fail on workers where that is so."]
+    own = definition.kwargs.get("env") or {}
+    return [FileVariable(name=v.name, file=str(v.file)) for v in found if v.name not in own], []
 
 
 def of_list(listed: Sequence[tuple[Job, Position]], *, with_recent: bool) -> list[dict[str, Any]]:

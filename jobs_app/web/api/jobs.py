@@ -43,7 +43,6 @@ from jobs_app.web.api.schemas.job_output import (
     FirePage,
     JobOut,
     JobPage,
-    show,
     show_facets,
     show_fire,
 )
@@ -260,12 +259,8 @@ def _show_dry_run(effect: DryRun) -> Response:
     job = effect.job
     with reading() as reader:
         last = listing.last_runs(reader, [job.id])
-    document = show(
-        job,
-        effect.definition,
-        last.get(job.id),
-        effect.job_warnings,
-        job_documents.declared(effect.definition),
+    document = job_documents.document(
+        job, effect.definition, effect.job_warnings, last_run=last.get(job.id)
     )
     return jsonify({"job": document, "effect": _effect(effect)})
 

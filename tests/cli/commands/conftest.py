@@ -31,7 +31,8 @@ def installation(
 ) -> Iterator[None]:
     """The web application on a socket, which JOBS_URL names, without Redis."""
     (tmp_path / "jobs.db").write_bytes(migrated_sqlite.read_bytes())
-    settings = Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'jobs.db'}")
+    url = f"sqlite:///{tmp_path / 'jobs.db'}"
+    settings = Settings(data_dir=tmp_path, database_url=url, shell_users="nobody")
     database = Database(settings.effective_database_url)
     with database.session() as session:
         token = tokens.create(session, "tester", at=datetime(2026, 11, 1, tzinfo=UTC))

@@ -201,6 +201,20 @@ def test_paused_jobs_wait_for_a_resume(run: Run, do: Run) -> None:
     assert {(job["state"], job["next_run_at"]) for job in made.values()} == {("paused", None)}
 
 
+def test_a_line_of_a_system_crontab_keeps_its_account_if_the_server_allows_it(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "system"
+    file.write_text("@daily nobody x\n@daily daemon y\n")
+
+    result = run("import", "crontab", str(file), "--system", "--timezone", "UTC", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert [job["kwargs"].get("user") for job in jobs(run).values()] == ["nobody", None]
+    assert "cron runs it as daemon" in result.stdout
+    assert "cron runs it as nobody" not in result.stdout
+
+
 def test_the_crontab_of_standard_input_has_the_label_that_is_given(run: Run) -> None:
     arguments = ("import", "crontab", "-", "--label", "web1", "--yes", "--timezone", "UTC")
 

@@ -87,6 +87,7 @@ def test_a_new_job_is_returned_as_the_design_has_it(api: Api) -> None:
         "scheduling_error": None,
         "warnings": ["No worker serves the queue 'default': its runs will wait."],
         "declared": {},
+        "environment": [],
     }
     assert api.get("/jobs/nightly-report").json == answer.json
 

@@ -76,6 +76,7 @@ READ_ONLY = {
     "scheduling_error": "",
     "warnings": "",
     "declared": "The code of its task says it.",
+    "environment": "It follows from JOBS_ENV_FILES.",
 }
 
 

@@ -103,12 +103,20 @@ class _DefinitionOut(BaseModel):
     id: int | None
 
 
+class FileVariable(BaseModel):
+    """A variable that a file of JOBS_ENV_FILES gives to the command; its value is not shown."""
+
+    name: str
+    file: str
+
+
 class JobOut(_DefinitionOut):
     """A job: its definition and its present state.
 
     `warnings` tells what keeps it from running as it says: no worker serves its queue, say.
     `declared` are the fields that the code of its task declares now. They are the defaults
-    of a job when it is saved. `observing_since` is null unless it has `observe`.
+    of a job when it is saved. `environment` are the variables that files give to its command,
+    besides its own. `observing_since` is null unless it has `observe`.
     """
 
     schedules: list[ScheduleOut]
@@ -121,6 +129,7 @@ class JobOut(_DefinitionOut):
     scheduling_error: str | None
     warnings: list[str]
     declared: dict[str, Any]
+    environment: list[FileVariable]
     description_of_schedule: str
     created_at: Instant
     updated_at: Instant
@@ -132,6 +141,7 @@ def show(
     last_run: Run | None,
     warnings: list[str],
     declared: dict[str, Any],
+    environment: list[FileVariable],
 ) -> dict[str, Any]:
     """Return *job* as it goes over the wire."""
     kwargs = shown_job_kwargs(definition.kwargs)
@@ -152,6 +162,7 @@ def show(
         scheduling_error=job.scheduling_error,
         warnings=warnings,
         declared=declared,
+        environment=environment,
         description_of_schedule=described(definition.schedule),
         created_at=job.created_at,
         updated_at=job.updated_at,
