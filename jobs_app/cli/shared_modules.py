@@ -16,6 +16,7 @@ import jobs_app.tasks.builtin.email
 import jobs_app.tasks.builtin.http
 import jobs_app.tasks.builtin.shell
 import jobs_app.tasks.builtin.sleep
+import jobs_app.tasks.command_supervisor
 import jobs_app.web.server
 import jobs_app.worker.main  # noqa: F401 (the same)
 

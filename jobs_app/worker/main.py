@@ -11,8 +11,10 @@ from celery.exceptions import SecurityWarning
 
 from jobs_app.celery_app import make_celery, pool_name
 from jobs_app.core import json_log, process
+from jobs_app.core.fork_server import plain_environment, preload
 from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
+from jobs_app.tasks.command import SUPERVISOR
 from jobs_app.tasks.command_access import check_default_account
 from jobs_app.tasks.command_account import root_warning
 from jobs_app.tasks.context import current_run
@@ -41,6 +43,8 @@ def main(settings: Settings) -> int:
     celery_signals.worker_ready.connect(_ignore_hangup)
     app = make_celery(settings)
     app.signer.load()
+    # In memory once for all commands, which then start faster.
+    preload([SUPERVISOR.partition(":")[0]], plain_environment())
     worker = app.Worker(
         hostname=settings.worker_name,
         queues=list(settings.queues),
