@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jobs_app.core.handed_settings import HandedSettings
 from jobs_app.core.job_series import JobSeries, parse_job_series
-from jobs_app.core.setting_types import HeartbeatUrl, LogFormat, LogLevel, MetricsJobs
+from jobs_app.core.setting_types import HttpUrl, LogFormat, LogLevel, MetricsJobs
 
 
 class ObservingSettings(HandedSettings):
@@ -25,7 +25,7 @@ class ObservingSettings(HandedSettings):
         "with commas and `*`. All others count as `(other)`.",
     )
 
-    heartbeat_url: HeartbeatUrl | None = Field(
+    heartbeat_url: HttpUrl | None = Field(
         None,
         repr=False,
         description="URL that the active scheduler calls while it ticks, for a dead man's switch "
@@ -33,6 +33,13 @@ class ObservingSettings(HandedSettings):
     )
     heartbeat_url_seconds: float = Field(
         60.0, ge=5, le=86_400, description="Time between two calls of JOBS_HEARTBEAT_URL, seconds."
+    )
+
+    otlp_url: HttpUrl | None = Field(
+        None,
+        repr=False,
+        description="URL of an OpenTelemetry collector that gets a trace of each run: "
+        "`http://HOST:4318/v1/traces`.",
     )
 
     @property

@@ -125,7 +125,7 @@ PublicUrl = Annotated[
     ),
     AfterValidator(_has_server),
 ]
-HeartbeatUrl = Annotated[
+HttpUrl = Annotated[
     str,
     _matches(r"https?://[^/\s?#]+([/?]\S*)?\Z", "use the whole address, with https:// or http://"),
     AfterValidator(_has_server),

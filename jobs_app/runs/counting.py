@@ -6,7 +6,7 @@ run is counted once, whatever process finished it and whatever was killed meanwh
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.metrics import MetricCounter, RunCounting, UncountedRun
 from jobs_app.db.models.runs import FIRST_STARTED_AT, IS_UNFINISHED, Run
+from jobs_app.runs.traces import Span, read_spans
 
 #: The names of the counters, by which /metrics finds them.
 FINISHED, DURATION, WAIT = "runs_finished", "run_duration", "run_wait"
@@ -76,14 +77,23 @@ class _Step:
     #: Remembered runs that have ended, or are deleted.
     ended: list[UUID] = field(default_factory=list)
     amounts: Counter[Key] = field(default_factory=Counter)
+    spans: list[Span] = field(default_factory=list)
 
 
 class RunCounter:
     """Counts the runs of an installation; several processes may do so at the same time."""
 
-    def __init__(self, database: Database, series: JobSeries) -> None:
+    def __init__(
+        self,
+        database: Database,
+        series: JobSeries,
+        *,
+        on_spans: Callable[[list[Span]], None] | None = None,
+    ) -> None:
+        """Count jobs alone as *series* says; *on_spans* gets the traces of the finished runs."""
         self._database = database
         self._series = series
+        self._on_spans = on_spans
         #: Where the look at the remembered runs goes on: there may be many.
         self._looked_until: UUID | None = None
 
@@ -127,11 +137,16 @@ class RunCounter:
             _count_fires(session, new, step.amounts)
             # A run that has ended since the look above is counted by the next step.
             others = ~bulk_sql.in_values(session, Run.id, step.unfinished)
-            _count_finished(session, and_(new, others), step.amounts)
+            self._read_finished(session, and_(new, others), step)
         if step.ended:
             ended = bulk_sql.in_values(session, Run.id, step.ended)
-            _count_finished(session, ended, step.amounts)
+            self._read_finished(session, ended, step)
         return step if has_new or step.ended else None
+
+    def _read_finished(self, session: Session, which: ColumnElement[bool], step: _Step) -> None:
+        _count_finished(session, which, step.amounts)
+        if self._on_spans is not None:
+            step.spans += read_spans(session, which)
 
     def _ended(self, session: Session) -> list[UUID]:
         """Return remembered runs that have ended; each call looks at the next MAX_RUNS."""
@@ -165,6 +180,8 @@ class RunCounter:
                 amounts[key._replace(job_id=job_id)] += amount
             add_to(session, amounts)
             session.commit()
+        if self._on_spans is not None and step.spans:
+            self._on_spans(step.spans)
 
     def _jobs_with_series(self, session: Session, job_ids: Iterable[int]) -> set[int]:
         """Return the jobs that are counted alone, and end the series of those that are not.

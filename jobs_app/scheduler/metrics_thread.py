@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -11,6 +12,7 @@ from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import PutAside, error_name
 from jobs_app.runs.counting import RunCounter
+from jobs_app.runs.traces import Span
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +29,17 @@ class MetricsThread:
     Every scheduler does so, also a standby: nobody is active while Redis is down.
     """
 
-    def __init__(self, database: Database, pending: PendingCounts, series: JobSeries) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pending: PendingCounts,
+        series: JobSeries,
+        *,
+        on_spans: Callable[[list[Span]], None] | None = None,
+    ) -> None:
         self._database = database
         self._pending = pending
-        self._counter = RunCounter(database, series)
+        self._counter = RunCounter(database, series, on_spans=on_spans)
         self._put_aside = PutAside("metrics_put_aside")
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)

@@ -1,10 +1,11 @@
-"""What a scheduler tells others about itself: the counters of /metrics, and its heartbeat."""
+"""What a scheduler tells others: the counters of /metrics, traces of runs, and its heartbeat."""
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.counters import PendingCounts
 from jobs_app.db.engine import Database
 from jobs_app.scheduler.heartbeat_url import HeartbeatUrl
 from jobs_app.scheduler.metrics_thread import MetricsThread
+from jobs_app.scheduler.trace_export import TraceExport
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 
@@ -14,25 +15,36 @@ class Observers:
     def __init__(self, database: Database, settings: Settings) -> None:
         #: What this process counts for /metrics.
         self.counts = PendingCounts()
-        self._metrics = MetricsThread(database, self.counts, settings.job_series)
+        policy = NetworkPolicy.of(settings)
+        self._traces: TraceExport | None = None
+        if settings.otlp_url is not None:
+            self._traces = TraceExport(settings.otlp_url, policy)
+        self._metrics = MetricsThread(
+            database,
+            self.counts,
+            settings.job_series,
+            on_spans=None if self._traces is None else self._traces.add,
+        )
         self._heartbeat: HeartbeatUrl | None = None
         if settings.heartbeat_url is not None:
             self._heartbeat = HeartbeatUrl(
-                settings.heartbeat_url,
-                NetworkPolicy.of(settings),
-                seconds=settings.heartbeat_url_seconds,
+                settings.heartbeat_url, policy, seconds=settings.heartbeat_url_seconds
             )
         self._has_failed = False
 
     def start(self) -> None:
         """Start the threads."""
         self._metrics.start()
+        if self._traces is not None:
+            self._traces.start()
         if self._heartbeat is not None:
             self._heartbeat.start()
 
     def stop(self) -> None:
         """Stop the threads, and write what was counted."""
         self._metrics.stop()
+        if self._traces is not None:
+            self._traces.stop()
         if self._heartbeat is not None:
             self._heartbeat.stop()
 

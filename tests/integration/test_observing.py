@@ -29,6 +29,11 @@ def counters(system: System) -> dict[Key, float]:
         return {Key(row.name, row.job_id, row.label): row.value for row in rows}
 
 
+def paths(recorder: WebhookServer, path: str) -> list[bytes]:
+    """Return the bodies of the requests to *path*."""
+    return [received.body for received in recorder.received if received.path == path]
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(120)
 def test_processes_count_call_and_log(
@@ -38,6 +43,7 @@ def test_processes_count_call_and_log(
         log_format="json",
         heartbeat_url=f"{recorder.url}/ping/canary",
         heartbeat_url_seconds=5,
+        otlp_url=f"{recorder.url}/v1/traces",
         allow_private_addresses=True,
     )
     began = time.monotonic()
@@ -49,21 +55,29 @@ def test_processes_count_call_and_log(
     wait_until(
         lambda: counters(system).get(succeeded, 0) >= 2, "runs are counted", timeout_seconds=40
     )
-    wait_until(lambda: len(recorder.received) >= 2, "it beats", timeout_seconds=20)
+    wait_until(lambda: len(paths(recorder, "/ping/canary")) >= 2, "it beats", timeout_seconds=20)
     # By the active scheduler alone: not twice in one interval.
-    beats = len(recorder.received)
+    beats = len(paths(recorder, "/ping/canary"))
     assert beats <= 1 + (time.monotonic() - began) / 5
     active = next(pid for pid, is_active in system.schedulers().items() if is_active)
     name = next(key for key, process in system.processes.items() if process.pid == active)
     before = counters(system)
     system.kill(name)
-    wait_until(lambda: len(recorder.received) > beats, "the other one beats", timeout_seconds=30)
+    wait_until(
+        lambda: len(paths(recorder, "/ping/canary")) > beats,
+        "the other one beats",
+        timeout_seconds=30,
+    )
     wait_until(
         lambda: counters(system)[succeeded] > before[succeeded],
         "the other one counts",
         timeout_seconds=40,
     )
 
+    wait_until(lambda: paths(recorder, "/v1/traces"), "a trace is sent")
+    sent = json.loads(paths(recorder, "/v1/traces")[0])["resourceSpans"][0]["scopeSpans"][0]
+    assert sent["spans"][0]["name"] == job.name
+    assert sent["spans"][0]["traceId"] in {run.id.hex for run in system.runs(job)}
     after = counters(system)
     assert all(after[key] >= value for key, value in before.items())
     runs = sum(value for key, value in after.items() if key.name == counting.FINISHED)

@@ -18,6 +18,7 @@ from jobs_app.jobs import service
 from jobs_app.runs import counting
 from jobs_app.runs.cancel import purge
 from jobs_app.runs.counting import SETTLING, RunCounter
+from jobs_app.runs.traces import Span
 from tests.factories import NOON, SECOND, claim, finish, make_job, make_run, make_worker
 
 ALL_JOBS = JobSeries(100)
@@ -219,3 +220,16 @@ def test_without_news_nothing_is_written(database: Database, counter: RunCounter
 
     with database.reading() as session:
         assert session.scalar(select(RunCounting.next_id)) == before
+
+
+def test_each_finished_run_is_handed_on_as_a_trace_once(database: Database) -> None:
+    spans: list[Span] = []
+    counter = RunCounter(database, ALL_JOBS, on_spans=spans.extend)
+    counter.step(at=clock.now() + SETTLING - timedelta(seconds=1))
+    make_run(database)
+    _finished(database, None)
+
+    for _ in range(3):
+        counter.step(at=_later())
+
+    assert [span.name for span in spans] == ["sleep", "attempt 1"]
