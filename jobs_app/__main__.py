@@ -1,5 +1,6 @@
 """The command `jobs-app`, and the first lines of each process that `jobs-app up` starts."""
 
+import gc
 import os
 import sys
 from typing import Any
@@ -13,6 +14,8 @@ FORKING = frozenset({"up", "worker", "scheduler"})
 def main() -> None:
     """Run the command line and exit with one of the documented codes."""
     protect_memory()
+    if sys.argv[1:2] == ["up"]:
+        _import_supervisor()
     _start_fork_server(sys.argv[1:2])
     from jobs_app.cli import main as run_command_line
 
@@ -80,6 +83,20 @@ def _write_to(output: int) -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     os.close(output)
+
+
+def _import_supervisor() -> None:
+    """Import what `up` needs before it forks: these modules are in memory once for all processes.
+
+    None of them reads a secret, or starts a thread, at its import.
+    """
+    gc.disable()
+    import jobs_app.cli.commands.processes
+    import jobs_app.up.command  # noqa: F401 (it is only to be in memory)
+
+    # Whatever the garbage collector of a process touches is no longer shared.
+    gc.freeze()
+    gc.enable()
 
 
 def _start_fork_server(command: list[str]) -> None:
