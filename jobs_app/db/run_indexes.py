@@ -17,26 +17,37 @@ from sqlalchemy import (
 )
 
 from jobs_app.core.states import ACTIVE, FINAL, UNFINISHED, RunState
+from jobs_app.db.models import runs
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import HAS_NO_FIRE, IS_OVER, IS_UNFINISHED, Run
+from jobs_app.db.models.runs import HAS_NO_FIRE, IS_OVER, Run
 
 Condition: TypeAlias = ColumnElement[bool] | TextClause
 
 #: The order of every list.
 NEWEST_FIRST = (Run.instant.desc(), Run.id.desc())
 
+
+def is_in(state: RunState) -> TextClause:
+    """Return the condition that a run is in *state*, with a literal.
+
+    PostgreSQL uses a partial index only for a literal. SQLite plans a statement anew at each
+    execution if its choice of an index depends on a parameter.
+    """
+    return text(f"runs.state = '{state}'")
+
+
 # Literals, not bound parameters: only then does a database use its partial index.
 _IS_OVER = text(f"runs.{IS_OVER}")
-_IS_UNFINISHED = text(f"runs.{IS_UNFINISHED}")
+IS_UNFINISHED = text(f"runs.{runs.IS_UNFINISHED}")
 _HAS_NO_FIRE = text(HAS_NO_FIRE.replace("scheduled_for", "runs.scheduled_for"))
-_IS_WAITING = text(f"runs.state = '{RunState.WAITING}'")
+IS_WAITING = is_in(RunState.WAITING)
 _IS_ACTIVE = (
     text(f"runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}"),
     text(f"NOT runs.is_exclusive AND runs.state IN {tuple(map(str, ACTIVE))}"),
 )
 
 #: The unfinished runs of a job, with a partial index for each condition.
-UNFINISHED_OF_JOB = (*_IS_ACTIVE, _IS_WAITING)
+UNFINISHED_OF_JOB = (*_IS_ACTIVE, IS_WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ def of_all() -> tuple[IndexRange, ...]:
 
 def in_state(state: RunState) -> IndexRange:
     """Return the range of all runs in *state*."""
-    return IndexRange((Run.state == state, _IS_OVER if state in FINAL else _IS_UNFINISHED))
+    return IndexRange((Run.state == state, _IS_OVER if state in FINAL else IS_UNFINISHED))
 
 
 def of_job(job_id: Any) -> tuple[IndexRange, IndexRange]:
@@ -85,7 +96,7 @@ def of_job_in(job_id: Any, state: RunState) -> tuple[IndexRange, ...]:
     if state in FINAL:
         return (IndexRange((Run.job_id == job_id, Run.state == state, _IS_OVER)),)
     if state is RunState.WAITING:
-        return (IndexRange((Run.job_id == job_id, _IS_WAITING)),)
+        return (IndexRange((Run.job_id == job_id, IS_WAITING)),)
     return tuple(
         IndexRange((Run.job_id == job_id, Run.state == state, active)) for active in _IS_ACTIVE
     )
@@ -93,7 +104,7 @@ def of_job_in(job_id: Any, state: RunState) -> tuple[IndexRange, ...]:
 
 def waiting_of_job(job_id: Any) -> ColumnElement[bool]:
     """Return the condition of the `waiting` runs of a job."""
-    return and_(Run.job_id == job_id, _IS_WAITING)
+    return and_(Run.job_id == job_id, IS_WAITING)
 
 
 def active_of_job(job_id: Any) -> ColumnElement[bool]:

@@ -51,9 +51,15 @@ def clear_pause(job: Job) -> None:
     job.failures_in_a_row = 0
 
 
+def has_ended(at: Any) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that the pause of a job should have ended by *at*."""
+    # `paused_until IS NOT NULL`, by which the partial index is chosen, follows from the second.
+    return (Job.state == JobState.PAUSED, Job.paused_until <= at, Job.deleted_at.is_(None))
+
+
 def ended_pauses(session: Session, *, at: datetime, limit: int = 100) -> list[int]:
     """Return the paused jobs whose pauses should have ended by *at*, the oldest end first."""
-    ended = select(Job.id).where(*_has_ended(at)).order_by(Job.paused_until, Job.id)
+    ended = select(Job.id).where(*has_ended(at)).order_by(Job.paused_until, Job.id)
     return list(session.scalars(ended.limit(limit)))
 
 
@@ -62,7 +68,7 @@ def end_pause(session: Session, job_id: int, *, at: datetime) -> Job | None:
     # Locked under the whole condition: somebody may have resumed it, or set a later end.
     job = session.scalars(
         select(Job)
-        .where(Job.id == job_id, *_has_ended(at))
+        .where(Job.id == job_id, *has_ended(at))
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one_or_none()
@@ -78,8 +84,3 @@ def end_pause(session: Session, job_id: int, *, at: datetime) -> Job | None:
     audit.note(session, "resume", by=SYSTEM, at=at, job_id=job.id, on_missed="skip", **detail)
     session.commit()
     return job
-
-
-def _has_ended(at: datetime) -> tuple[ColumnElement[bool], ...]:
-    # `paused_until IS NOT NULL`, by which the partial index is chosen, follows from the second.
-    return (Job.state == JobState.PAUSED, Job.paused_until <= at, Job.deleted_at.is_(None))

@@ -23,6 +23,9 @@ from jobs_app.db.models.runs import KEPT_WAITING, PARKED, UNPARKED, Run
 from jobs_app.runs import transitions
 from jobs_app.runs.messages import Message
 
+#: A run that is parked.
+IS_PARKED = text(PARKED)
+
 #: A seed for advisory locks that no other program on the same database uses ("keys" in ASCII).
 _LOCK_SEED = 0x6B657973
 
@@ -224,7 +227,7 @@ def _unpark_queue(
     next_runs = (
         select(Run.id)
         .where(
-            text(PARKED),
+            IS_PARKED,
             Run.concurrency_key == key,
             Run.concurrency_limit == limit,
             Run.queue == queue,

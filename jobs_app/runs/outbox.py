@@ -9,8 +9,10 @@ from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
+from jobs_app.db import run_indexes
 from jobs_app.db.bulk_sql import update_all
 from jobs_app.db.models.runs import Run
+from jobs_app.db.run_indexes import Condition
 from jobs_app.runs.messages import Message
 
 #: A run's message is sent again after this time, doubled each time up to a limit; seconds.
@@ -31,9 +33,14 @@ SHARED_COLUMNS = Message._fields[2:]
 MESSAGE_COLUMNS = tuple(getattr(Run, name) for name in ("id", "attempt", *SHARED_COLUMNS))
 
 
+def is_unsent(at: Any) -> tuple[Condition, ...]:
+    """Return the conditions that the message of a run is overdue at *at*."""
+    return (run_indexes.is_in(RunState.QUEUED), Run.send_at <= at)
+
+
 def unsent_by_queue(session: Session, *, at: datetime) -> dict[str, int]:
     """Return, for each queue with overdue messages, how many of its runs should have one."""
-    queues = select(Run.queue).where(Run.state == RunState.QUEUED, Run.send_at <= at).distinct()
+    queues = select(Run.queue).where(*is_unsent(at)).distinct()
     counts: dict[str, int] = {}
     for queue in session.scalars(queues):
         # A run that is parked for its concurrency key has no message.
@@ -71,7 +78,7 @@ def take_unsent(session: Session, queue: str, *, at: datetime, limit: int) -> li
     """
     due = (
         select(Run.id, Run.sends)
-        .where(Run.state == RunState.QUEUED, Run.send_at <= at, Run.queue == queue)
+        .where(*is_unsent(at), Run.queue == queue)
         .order_by(Run.send_at)
         .limit(limit)
     )

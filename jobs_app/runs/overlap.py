@@ -77,10 +77,8 @@ def promotable_jobs(session: Session, *, limit: int = 100) -> list[int]:
 
     The process that finished the active run died before it promoted the waiting one.
     """
-    is_waiting = text(f"runs.state = '{RunState.WAITING}'")
-    statement = (
-        select(Run.job_id).where(is_waiting, ~_has_active_run(Run.job_id)).distinct().limit(limit)
-    )
+    is_waiting = (run_indexes.IS_WAITING, ~_has_active_run(Run.job_id))
+    statement = select(Run.job_id).where(*is_waiting).distinct().limit(limit)
     return [job_id for job_id in session.scalars(statement) if job_id is not None]
 
 

@@ -16,16 +16,19 @@ from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.transitions import owned
 
+#: A running run whose worker is gone.
+IS_ORPHAN = (
+    Run.worker_id == Worker.id,
+    run_indexes.is_in(RunState.RUNNING),
+    run_indexes.IS_UNFINISHED,
+    Worker.gone_at.is_not(None),
+)
+
 
 def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
     """Return the running runs whose worker is gone: id, attempt, job_id, retry, worker_id."""
-    statement = (
-        select(Run.id, Run.attempt, Run.job_id, Run.retry, Run.worker_id)
-        .join(Worker, Worker.id == Run.worker_id)
-        .where(*run_indexes.in_state(RunState.RUNNING).guard, Worker.gone_at.is_not(None))
-        .limit(limit)
-    )
-    return list(session.execute(statement))
+    columns = (Run.id, Run.attempt, Run.job_id, Run.retry, Run.worker_id)
+    return list(session.execute(select(*columns).where(*IS_ORPHAN).limit(limit)))
 
 
 def finish_lost(

@@ -62,10 +62,13 @@ def beat(
     return is_alive
 
 
+# Built once: every scheduler asks every second.
+_LIVING = select(Worker.id, Worker.beats).where(Worker.gone_at.is_(None))
+
+
 def living(session: Session) -> dict[UUID, int]:
     """Return the heartbeat counter of every worker that is not gone."""
-    rows = session.execute(select(Worker.id, Worker.beats).where(Worker.gone_at.is_(None)))
-    return {row.id: row.beats for row in rows}
+    return {row.id: row.beats for row in session.execute(_LIVING)}
 
 
 def give_up(session: Session, worker_id: UUID, *, beats: int | None, at: datetime) -> bool:

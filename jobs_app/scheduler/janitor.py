@@ -24,7 +24,9 @@ from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.finish import finish_alone
 from jobs_app.runs.messages import Message
 from jobs_app.runs.outcome import Outcome
+from jobs_app.scheduler import pending_work
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
+from jobs_app.scheduler.pending_work import Work
 from jobs_app.scheduler.redbeat_repair import RedBeatRepair
 from jobs_app.scheduler.tick import Publish, promote_all, publish_or_defer
 
@@ -40,12 +42,14 @@ OVERRUN_SECONDS = 30.0
 class Rule(NamedTuple):
     """A rule of the janitor: its period in seconds; `apply` takes (at, monotonic).
 
-    It returns how many rows, messages or entries it has mended.
+    It returns how many rows, messages or entries it has mended. While there is no `work` it
+    would mend none; with None it finds that out itself.
     """
 
     name: str
     seconds: float
     apply: Callable[[datetime, float], int]
+    work: Work | None = None
 
 
 class Janitor:
@@ -71,20 +75,27 @@ class Janitor:
     def rules(self) -> list[Rule]:
         """Return the rules with their names for /metrics."""
         return [
-            Rule("queue_retries", 1.0, lambda at, _: self.queue_retries(at=at)),
-            Rule("resend", 1.0, lambda at, _: self.resend(at=at)),
+            Rule("queue_retries", 1.0, lambda at, _: self.queue_retries(at=at), Work.DUE_RETRIES),
+            Rule("resend", 1.0, lambda at, _: self.resend(at=at), Work.UNSENT_MESSAGES),
             Rule(
                 "give_up_workers", 1.0, lambda at, now: self.give_up_workers(at=at, monotonic=now)
             ),
-            Rule("finish_orphans", 1.0, lambda at, _: self.finish_orphans(at=at)),
-            Rule("unpark_runs", 1.0, lambda at, _: self.unpark_runs(at=at)),
-            Rule("promote_waiting", 5.0, lambda at, _: self.promote_waiting(at=at)),
-            Rule("end_pauses", 1.0, lambda at, _: self.end_pauses(at=at)),
+            Rule("finish_orphans", 1.0, lambda at, _: self.finish_orphans(at=at), Work.ORPHANS),
+            Rule("unpark_runs", 1.0, lambda at, _: self.unpark_runs(at=at), Work.PARKED_RUNS),
+            Rule(
+                "promote_waiting", 5.0, lambda at, _: self.promote_waiting(at=at), Work.WAITING_RUNS
+            ),
+            Rule("end_pauses", 1.0, lambda at, _: self.end_pauses(at=at), Work.ENDED_PAUSES),
             Rule("cancel_of_deleted_jobs", 60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
             Rule("notify_overruns", OVERRUN_SECONDS, lambda at, _: self.notify_overruns(at=at)),
-            Rule("repair_entries", 1.0, lambda _at, _: self.entries.compare_next()),
+            Rule("repair_entries", 1.0, lambda _, now: self.entries.compare_next(monotonic=now)),
             Rule("repair_entries", 3600.0, lambda _at, _: self.entries.compare()),
         ]
+
+    def pending_work(self, *, at: datetime) -> frozenset[Work]:
+        """Return the kinds of work that there is for the rules at *at*."""
+        with self._database.reading() as session:
+            return pending_work.pending_work(session, at=at)
 
     def queue_retries(self, *, at: datetime) -> int:
         """Queue the next attempts whose delay is over."""

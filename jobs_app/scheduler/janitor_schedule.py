@@ -9,6 +9,7 @@ from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db.counters import PendingCounts
 from jobs_app.db.errors import is_outage
 from jobs_app.scheduler.janitor import Janitor
+from jobs_app.scheduler.pending_work import Work
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class JanitorSchedule:
     """Runs the janitor's rules when they are due; one that fails does not stop the others."""
 
     def __init__(self, janitor: Janitor, counts: PendingCounts) -> None:
+        self._janitor = janitor
         self._rules = janitor.rules()
         self._counts = counts
         for rule in self._rules:
@@ -45,19 +47,26 @@ class JanitorSchedule:
         if not self._due:
             # The slow rules, which read everything, must not delay the first ticks.
             first = [
-                SETTLING_SECONDS if period >= SELDOM_SECONDS else 0.0
-                for _, period, _ in self._rules
+                SETTLING_SECONDS if rule.seconds >= SELDOM_SECONDS else 0.0 for rule in self._rules
             ]
             self._due = [monotonic + seconds for seconds in first]
+        pending: frozenset[Work] | None = None
         # The most overdue rule runs first: each gets its turn, however slow the database is.
         for index in sorted(range(len(self._rules)), key=self._due.__getitem__):
             if monotonic < self._due[index] or now() - began > BUDGET_SECONDS:
                 return
-            name, period, apply = self._rules[index]
-            self._due[index] = monotonic + period
+            rule = self._rules[index]
+            self._due[index] = monotonic + rule.seconds
             try:
-                if mended := apply(at, monotonic):
-                    self._counts.add(JANITOR, name, mended)
+                if rule.work is not None:
+                    # One statement for all of them: most seconds have no work.
+                    pending = self._pending_work(at) if pending is None else pending
+                    if rule.work not in pending:
+                        continue
+                if mended := rule.apply(at, monotonic):
+                    self._counts.add(JANITOR, rule.name, mended)
+                    # A change of one may be work for another.
+                    pending = None
             except BrokerUnavailable as error:
                 log.debug("janitor_waits_for_redis error=%s", error)
             except Exception as error:
@@ -65,3 +74,13 @@ class JanitorSchedule:
                     raise
                 # A row that cannot be read must not stop the other rules.
                 log.exception("janitor_rule_failed")
+
+    def _pending_work(self, at: datetime) -> frozenset[Work]:
+        """Return the kinds of work that there is; all of them if that cannot be read."""
+        try:
+            return self._janitor.pending_work(at=at)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            log.exception("pending_work_unknown")
+            return frozenset(Work)

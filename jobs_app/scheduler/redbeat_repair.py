@@ -1,6 +1,7 @@
 """Keeps RedBeat's entries as the rows of the jobs say: repairs them, or writes all anew."""
 
 import logging
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 #: Entries that one pipeline writes, or that one step compares, which takes some milliseconds.
 BATCH = 1000
 
+#: From the beginning of one round through all jobs to that of the next one, seconds.
+ROUND_SECONDS = 10.0
+
 
 class RedBeatRepair:
     """Compares the entries in Redis with the jobs in the database; the rows are right."""
@@ -25,6 +29,7 @@ class RedBeatRepair:
         self._database = database
         self._projection = projection
         self._compared_until = 0
+        self._next_round_at = -math.inf
 
     def rebuild(self) -> int:
         """Write every entry anew, and return how many."""
@@ -35,12 +40,16 @@ class RedBeatRepair:
         log.info("projection_rebuilt jobs=%s", count)
         return count
 
-    def compare_next(self) -> int:
+    def compare_next(self, *, monotonic: float) -> int:
         """Repair the entries of the next jobs that differ from their rows.
 
         The next call goes on from there. All at once would delay the tick by seconds, with
-        a hundred thousand jobs.
+        a hundred thousand jobs. A new round begins ROUND_SECONDS after the last one began.
         """
+        if self._compared_until == 0:
+            if monotonic < self._next_round_at:
+                return 0
+            self._next_round_at = monotonic + ROUND_SECONDS
         with self._database.reading() as session:
             rows = self._due_instants(session, after=self._compared_until)
         scores = self._projection.scores_of([job_id for job_id, _ in rows])

@@ -22,6 +22,8 @@ from jobs_app.runs.retry import RetryPolicy
 from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.janitor import Janitor, Rule
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
+from jobs_app.scheduler.pending_work import Work
+from jobs_app.scheduler.redbeat_repair import ROUND_SECONDS
 from tests.factories import (
     DAY,
     HOUR,
@@ -36,6 +38,7 @@ from tests.factories import (
     run,
 )
 from tests.notification_checks import make_channel, notified_events
+from tests.plans import captured
 
 
 class Publisher:
@@ -327,6 +330,55 @@ def test_rules_that_take_long_take_turns_with_the_clock(
     assert "".join(done) == "abcabc"
 
 
+def test_a_second_without_work_takes_two_statements(database: Database, janitor: Janitor) -> None:
+    make_job(database)
+    make_worker(database)
+    schedule = JanitorSchedule(janitor, PendingCounts())
+    schedule.run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
+
+    with captured(database, "") as statements:
+        for second in range(1, 10):
+            at = NOON + second * SECOND
+            schedule.run(at=at, monotonic=1000.0 + second, now=lambda: 0.0)
+
+    # BEGIN is one of SQLite's.
+    asked = [statement for statement, _ in statements if statement != "BEGIN"]
+    assert len(asked) == 2 * 9
+
+
+def test_the_runs_of_a_worker_are_finished_in_the_second_in_which_it_is_given_up(
+    database: Database, janitor: Janitor
+) -> None:
+    worker_id, run_id = make_worker(database), make_run(database)
+    claim(database, run_id, worker_id)
+    schedule = JanitorSchedule(janitor, PendingCounts())
+
+    for second in range(31):
+        assert run(database, run_id).state is RunState.RUNNING
+        schedule.run(at=NOON, monotonic=1000.0 + second, now=lambda: 0.0)
+
+    assert run(database, run_id).state is RunState.LOST
+
+
+def test_all_rules_are_applied_when_nobody_knows_what_work_there_is(
+    database: Database,
+    janitor: Janitor,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(**_: object) -> frozenset[Work]:
+        raise ArithmeticError
+
+    run_id = make_run(database, at=NOON)
+    monkeypatch.setattr(janitor, "pending_work", fail)
+
+    JanitorSchedule(janitor, PendingCounts()).run(
+        at=NOON + MINUTE, monotonic=1000.0, now=lambda: 0.0
+    )
+
+    assert publisher.sent == [run_id]
+
+
 def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
     janitor.entries.rebuild()
 
@@ -356,7 +408,10 @@ def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
     monkeypatch.setattr("jobs_app.scheduler.redbeat_repair.BATCH", 2)
     jobs = [make_job(database, cron="0 * * * *") for _ in range(3)]
 
-    assert [janitor.entries.compare_next() for _ in range(4)] == [2, 1, 0, 0]
+    assert [janitor.entries.compare_next(monotonic=1000.0) for _ in range(2)] == [2, 1]
+    projection.write_scores({jobs[0].id: NOON + DAY})
+    assert janitor.entries.compare_next(monotonic=999.0 + ROUND_SECONDS) == 0
+    assert janitor.entries.compare_next(monotonic=1000.0 + ROUND_SECONDS) == 1
 
     assert projection.scores() == {job.id: NOON.timestamp() for job in jobs}
 
@@ -366,7 +421,7 @@ def test_mending_entries_does_not_say_that_all_of_them_are_there(
 ) -> None:
     make_job(database, cron="0 * * * *")
 
-    assert janitor.entries.compare_next() == 1
+    assert janitor.entries.compare_next(monotonic=1000.0) == 1
 
     assert projection.due(at=NOON, limit=10)[2] is False
 
