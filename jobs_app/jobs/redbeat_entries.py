@@ -37,6 +37,16 @@ BLOCKING_INACCURACY_SECONDS = 0.11
 #: A prefix is free again when whoever used it has not been heard of for so long, seconds.
 OWNER_SECONDS = 60
 
+#: Takes a free prefix, and keeps one's own; returns whose it is.
+TAKE_PREFIX = """
+local owner = redis.call('get', KEYS[1])
+if owner and owner ~= ARGV[1] then
+    return owner
+end
+redis.call('set', KEYS[1], ARGV[1], 'ex', ARGV[2])
+return ARGV[1]
+"""
+
 #: How often a wake-up is looked for at the end of a wait, seconds.
 LOOK_SECONDS = 0.01
 
@@ -85,6 +95,7 @@ class Projection:
         self.wakeup_key = f"{settings.redis_prefix}wakeup"
         self.marker_key = f"{settings.redis_prefix}projected"
         self.owner_key = f"{settings.redis_prefix}installation"
+        self._take_prefix: Callable[..., str] = self._redis.register_script(TAKE_PREFIX)
         self.is_foreign = False
 
     def take_prefix(self, installation_id: UUID) -> bool:
@@ -92,13 +103,9 @@ class Projection:
 
         FLUSHALL takes the note away too: it is then whose scheduler is first.
         """
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.set(self.owner_key, str(installation_id), nx=True, ex=OWNER_SECONDS)
-        pipe.get(self.owner_key)
-        self._note_owner(self._execute(pipe)[-1], installation_id)
-        if not self.is_foreign:
-            pipe.expire(self.owner_key, OWNER_SECONDS)
-            self._execute(pipe)
+        arguments = [str(installation_id), OWNER_SECONDS]
+        take = partial(self._take_prefix, keys=[self.owner_key], args=arguments)
+        self._note_owner(self._run(take), installation_id)
         return not self.is_foreign
 
     def look_at_prefix(self, installation_id: UUID) -> bool:
@@ -209,14 +216,18 @@ class Projection:
         self._add_wakeup(pipe)
         self._execute(pipe)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a wake-up, at most *seconds*; return whether one came."""
-        return self._run(partial(self._await_wakeup, seconds), extra_seconds=seconds)
+    def wait(self, seconds: float, *, is_exact: bool = True) -> bool:
+        """Wait for a wake-up, at most *seconds*; return whether one came.
+
+        One that need not be exact is one call, and may take BLOCKING_INACCURACY_SECONDS longer.
+        """
+        call = self._await_wakeup if is_exact else self._block
+        return self._run(partial(call, seconds), extra_seconds=seconds)
 
     def _await_wakeup(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         blocking = seconds - BLOCKING_INACCURACY_SECONDS
-        if blocking > 0 and self._redis.blpop([self.wakeup_key], timeout=blocking) is not None:
+        if blocking > 0 and self._block(blocking):
             return True
         while self._redis.lpop(self.wakeup_key) is None:
             left = deadline - time.monotonic()
@@ -224,6 +235,9 @@ class Projection:
                 return False
             time.sleep(min(left, LOOK_SECONDS))
         return True
+
+    def _block(self, seconds: float) -> bool:
+        return self._redis.blpop([self.wakeup_key], timeout=seconds) is not None
 
     def probe(self) -> None:
         """Write something that is gone in a second: a full Redis answers, and takes nothing."""

@@ -162,6 +162,19 @@ def test_a_wait_ends_when_it_said(projection: Projection) -> None:
     assert sorted(overtimes)[len(overtimes) // 2] < 0.03
 
 
+def test_a_cheap_wait_does_not_poll_and_ends_at_a_wake_up_too(
+    projection: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection._redis, "lpop", None)
+    began = time.monotonic()
+
+    assert projection.wait(0.2, is_exact=False) is False
+
+    assert time.monotonic() - began >= 0.2
+    projection.wake()
+    assert projection.wait(60, is_exact=False) is True
+
+
 def test_a_wake_up_ends_the_last_stretch_of_a_wait_too(
     projection: Projection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
