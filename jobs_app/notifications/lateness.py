@@ -10,7 +10,7 @@ from operator import methodcaller
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import Event, RunState
@@ -80,47 +80,69 @@ class LateRun:
     deadline_seconds: int
 
 
+_CAN_BE_LATE = Job.late_after_seconds.is_not(None)
+
+_UNSTARTED_STATES = (RunState.QUEUED, RunState.WAITING)
+
+# Built once: every sender asks every few seconds. Most of the time no run waits. Of a long
+# queue without any such job all runs would be read.
+_MAY_ANY_BE_LATE = select(
+    and_(
+        exists().select_from(Job).where(_CAN_BE_LATE),
+        or_(
+            *(
+                exists().select_from(Run).where(run_indexes.is_in(state), run_indexes.IS_UNFINISHED)
+                for state in _UNSTARTED_STATES
+            )
+        ),
+    )
+)
+_UNSTARTED = [
+    select(
+        Run.id,
+        Run.job_id,
+        Run.created_at,
+        Run.state,
+        Job.notify,
+        Job.late_after_seconds,
+        Job.starting_deadline_seconds,
+    )
+    .join(Job, Job.id == Run.job_id)
+    .where(
+        run_indexes.is_in(state),
+        run_indexes.IS_UNFINISHED,
+        Run.attempt == 1,
+        _CAN_BE_LATE,
+        ~is_notified_of(Event.LATE),
+    )
+    # Ids sort by age: of a long queue only the oldest runs are read.
+    .order_by(Run.id)
+    .limit(LATE_BATCH_SIZE)
+    for state in _UNSTARTED_STATES
+]
+
+
 def find_late(session: Session, *, at: datetime) -> list[LateRun]:
     """Return runs that have waited for their first start longer than their jobs allow.
 
     The wait counts from the creation of the run: at its fire, its catch-up or its manual
     start. A run that has a `late` notification already is left out.
     """
-    can_be_late = Job.late_after_seconds.is_not(None)
-    if session.scalars(select(Job.id).where(can_be_late).limit(1)).first() is None:
+    if not session.scalar(_MAY_ANY_BE_LATE):
         return []
-    is_notified = is_notified_of(Event.LATE)
-    late = []
-    for state in (RunState.QUEUED, RunState.WAITING):
-        statement = (
-            select(
-                Run.id,
-                Run.job_id,
-                Run.created_at,
-                Run.state,
-                Job.notify,
-                Job.late_after_seconds,
-                Job.starting_deadline_seconds,
-            )
-            .join(Job, Job.id == Run.job_id)
-            .where(*run_indexes.in_state(state).guard, Run.attempt == 1, can_be_late, ~is_notified)
-            # Ids sort by age: of a long queue only the oldest runs are read.
-            .order_by(Run.id)
-            .limit(LATE_BATCH_SIZE)
+    return [
+        LateRun(
+            row.id,
+            row.job_id,
+            row.notify,
+            row.created_at,
+            row.state,
+            row.starting_deadline_seconds,
         )
-        late += [
-            LateRun(
-                row.id,
-                row.job_id,
-                row.notify,
-                row.created_at,
-                row.state,
-                row.starting_deadline_seconds,
-            )
-            for row in session.execute(statement)
-            if at - row.created_at >= timedelta(seconds=row.late_after_seconds)
-        ]
-    return late
+        for statement in _UNSTARTED
+        for row in session.execute(statement)
+        if at - row.created_at >= timedelta(seconds=row.late_after_seconds)
+    ]
 
 
 def notify_late(session: Session, runs: Sequence[LateRun], *, at: datetime) -> int:

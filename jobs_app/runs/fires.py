@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -95,10 +95,18 @@ def put_off_job(
     return {job_id: until}
 
 
+# Built once: the scheduler asks every two seconds.
+_OVERDUE = (
+    select(Job.id)
+    .where(Job.next_due_at <= bindparam("at"))
+    .order_by(Job.next_due_at)
+    .limit(bindparam("limit"))
+)
+
+
 def overdue_jobs(session: Session, *, at: datetime, limit: int) -> list[int]:
     """Return the jobs that the database knows to be due, the most overdue first."""
-    statement = select(Job.id).where(Job.next_due_at <= at).order_by(Job.next_due_at).limit(limit)
-    return list(session.scalars(statement))
+    return list(session.scalars(_OVERDUE, {"at": at, "limit": limit}))
 
 
 def next_due_at(session: Session, *, after: datetime) -> datetime | None:
