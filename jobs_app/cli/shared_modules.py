@@ -3,21 +3,43 @@
 The process that forks them imports this module before; `up` itself does not.
 """
 
+import encodings.idna
+
+import billiard.popen_fork
+import billiard.sharedctypes
+import billiard.synchronize
+import celery.app.control
+import celery.app.events
 import celery.app.log
 import celery.apps.beat
-import celery.fixups.django  # noqa: F401 (they are only to be in memory)
+import celery.apps.worker
+import celery.backends.base
+import celery.concurrency.prefork
+import celery.concurrency.thread
+import celery.events.receiver
+import celery.fixups.django
+import celery.utils.debug
+import celery.worker.autoscale
+import celery.worker.components
+import celery.worker.consumer
+import celery.worker.consumer.delayed_delivery
+import celery.worker.pidbox
+import celery.worker.strategy  # noqa: F401 (they are only to be in memory)
 from sqlalchemy.orm import configure_mappers
 
 import jobs_app.cli.commands.processes
 import jobs_app.notifications.sender
 import jobs_app.scheduler.beat
 import jobs_app.scheduler.main
+import jobs_app.tasks.builtin.celery
 import jobs_app.tasks.builtin.email
 import jobs_app.tasks.builtin.http
 import jobs_app.tasks.builtin.shell
 import jobs_app.tasks.builtin.sleep
 import jobs_app.tasks.command_supervisor
 import jobs_app.web.server
+import jobs_app.worker.celery_hooks.pools
+import jobs_app.worker.celery_hooks.strategy
 import jobs_app.worker.main  # noqa: F401 (the same)
 
 # Each process would do this at its first statement.
