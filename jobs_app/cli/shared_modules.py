@@ -3,11 +3,6 @@
 The process that forks them imports this module before; `up` itself does not.
 """
 
-import encodings.idna
-
-import billiard.popen_fork
-import billiard.sharedctypes
-import billiard.synchronize
 import celery.app.control
 import celery.app.events
 import celery.app.log

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -15,9 +15,10 @@ from jobs_app.db.engine import is_refused
 from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved, worker_problems
 from jobs_app.web import extension
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.session import session
 
-api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
+api = LateBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
 
 #: Without a tick for this long, fires come late. A scheduler ticks every few seconds.
 STALE = timedelta(seconds=60)

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 
 from flask import Flask, Response, current_app, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from jobs_app.core import clock
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import TEXT, problems
 from jobs_app.web.metric_families import PREFIX, Family, families
 from jobs_app.web.session import session
 
-api = APIBlueprint("metrics", __name__, abp_tags=[Tag(name="metrics", description="Prometheus.")])
+api = LateBlueprint("metrics", __name__, abp_tags=[Tag(name="metrics", description="Prometheus.")])
 
 #: The name of the route, for the table of permissions.
 ROUTE = "metrics.metrics"

@@ -5,13 +5,13 @@ from typing import Annotated
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.jobs import acknowledgements, attention
 from jobs_app.jobs.attention import Item, Kind, Step
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.pagination import unpaged
 from jobs_app.web.api.responses import as_json
@@ -20,7 +20,7 @@ from jobs_app.web.api.schemas.fields import Instant, Note
 from jobs_app.web.permissions import actor, may
 from jobs_app.web.session import session, unlocked
 
-api = APIBlueprint("attention", __name__, abp_tags=[INSTALLATION])
+api = LateBlueprint("attention", __name__, abp_tags=[INSTALLATION])
 
 
 class AcknowledgementOut(BaseModel):

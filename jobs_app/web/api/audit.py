@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from flask import Response
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts import audit
@@ -14,6 +13,7 @@ from jobs_app.core.field_spec import INT32
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.web.api import pagination
 from jobs_app.web.api.jobs import find_job
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.base import Query
@@ -22,7 +22,7 @@ from jobs_app.web.api.schemas.fields import Instant, InstantIn, Search
 from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
 
-api = APIBlueprint("audit", __name__, abp_tags=[INSTALLATION])
+api = LateBlueprint("audit", __name__, abp_tags=[INSTALLATION])
 
 AUDIT_KIND = "audit"
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -17,6 +16,7 @@ from jobs_app.runs import history
 from jobs_app.schedules import typed_time
 from jobs_app.schedules.schedule import Fire
 from jobs_app.schedules.typed_time import NoTime, TypedTime
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.responses import checked_name
 from jobs_app.web.api.schemas.base import Query
@@ -27,7 +27,7 @@ from jobs_app.web.api.schemas.runs import RunOut
 from jobs_app.web.api.shown_runs import shown_run
 from jobs_app.web.session import session
 
-api = APIBlueprint("explain", __name__, abp_tags=[JOBS])
+api = LateBlueprint("explain", __name__, abp_tags=[JOBS])
 
 
 def _when(value: Any) -> When | DayTime | Day:

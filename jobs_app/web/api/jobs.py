@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify, request
-from flask_openapi3 import APIBlueprint
 from pydantic import ValidationError
 
 from jobs_app.core import clock
@@ -20,6 +19,7 @@ from jobs_app.jobs.listing import Position
 from jobs_app.runs import history
 from jobs_app.web import extension, job_commands, job_rights
 from jobs_app.web.api import job_documents, pagination, preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import IfMatch, IfNoneMatch, MayRepeat
 from jobs_app.web.api.responses import checked_name, located, versioned
@@ -52,7 +52,7 @@ from jobs_app.web.api.shown_runs import shown_run
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session, unlocked
 
-api = APIBlueprint("jobs", __name__, abp_tags=[JOBS])
+api = LateBlueprint("jobs", __name__, abp_tags=[JOBS])
 
 KIND = "jobs"
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.accounts import links, people
@@ -16,6 +15,7 @@ from jobs_app.core.roles import LinkKind
 from jobs_app.core.web_address import link_address
 from jobs_app.web import extension
 from jobs_app.web.api import preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import ACCOUNTS, problems
 from jobs_app.web.api.pagination import unpaged
 from jobs_app.web.api.people import AccountName, PersonPath, account_of
@@ -26,7 +26,7 @@ from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.permissions import actor, principal
 from jobs_app.web.session import session
 
-api = APIBlueprint("links", __name__, abp_tags=[ACCOUNTS])
+api = LateBlueprint("links", __name__, abp_tags=[ACCOUNTS])
 
 
 class LinkIn(Input):

@@ -1,16 +1,16 @@
 """/me: who the caller is, and what it may do."""
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts.permissions import allowed_actions
 from jobs_app.core.roles import Grant, Role, Scope
 from jobs_app.web import extension
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import ACCOUNTS, problems
 from jobs_app.web.permissions import principal
 
-api = APIBlueprint("me", __name__, abp_tags=[ACCOUNTS])
+api = LateBlueprint("me", __name__, abp_tags=[ACCOUNTS])
 
 
 class MeOut(BaseModel):

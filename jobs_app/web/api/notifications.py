@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from jobs_app.core import clock
@@ -21,6 +21,7 @@ from jobs_app.secrets.encryption import Cipher, load_cipher
 from jobs_app.tasks.network_policy import NetworkPolicy
 from jobs_app.web import extension
 from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch, MayRepeat
@@ -32,7 +33,7 @@ from jobs_app.web.api.schemas.notifications import NotificationOut, show_notific
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import database, reading, session
 
-api = APIBlueprint(
+api = LateBlueprint(
     "channels",
     __name__,
     abp_tags=[

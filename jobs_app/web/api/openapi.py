@@ -1,13 +1,15 @@
 """The OpenAPI 3.1 document, and the parts that all operations share."""
 
+import threading
 from copy import deepcopy
 from typing import Any, cast
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Info, OpenAPI, Tag
+from flask_openapi3 import Info, OpenAPI, Tag
 from pydantic import BaseModel
 
 from jobs_app import __version__
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.problems import MEDIA_TYPE
 from jobs_app.web.api.schemas.base import Input
 
@@ -163,15 +165,29 @@ def _example_of(name: str) -> dict[str, Any] | None:
     return None if any(field.is_required() for field in model.model_fields.values()) else {}
 
 
+#: Two requests must not describe the same operations at once.
+_describing = threading.Lock()
+
+
+def document(app: OpenAPI) -> dict[str, Any]:
+    """Return the whole document of *app*; made when it is asked for the first time."""
+    with _describing:
+        if "jobs_openapi" not in app.extensions:
+            for blueprint in app.blueprints.values():
+                if isinstance(blueprint, LateBlueprint):
+                    blueprint.describe(app)
+            app.extensions["jobs_openapi"] = completed(app.api_doc)
+    made: dict[str, Any] = app.extensions["jobs_openapi"]
+    return made
+
+
 def register(app: OpenAPI) -> None:
     """Serve the document of *app*."""
-    blueprint = APIBlueprint("openapi_document", __name__)
+    blueprint = LateBlueprint("openapi_document", __name__)
 
     @blueprint.get("/openapi.json", doc_ui=False)
     def openapi_json() -> Response:
         """Return the OpenAPI document."""
-        if "jobs_openapi" not in app.extensions:
-            app.extensions["jobs_openapi"] = completed(app.api_doc)
-        return jsonify(app.extensions["jobs_openapi"])
+        return jsonify(document(app))
 
     app.register_api(blueprint, url_prefix="/api/v1")

@@ -5,7 +5,6 @@ from operator import attrgetter
 from typing import Annotated, Any, ClassVar
 
 from flask import Response
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from jobs_app.accounts import people
@@ -14,6 +13,7 @@ from jobs_app.core import clock
 from jobs_app.core.roles import AccountKind, Grant, Role
 from jobs_app.db.models.accounts import Person
 from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import ACCOUNTS, problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch, MayRepeat
@@ -23,7 +23,7 @@ from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import session
 
-api = APIBlueprint("people", __name__, abp_tags=[ACCOUNTS])
+api = LateBlueprint("people", __name__, abp_tags=[ACCOUNTS])
 
 KIND = "people"
 

@@ -7,18 +7,18 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from flask import Response
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel
 
 from jobs_app.core import clock
 from jobs_app.runs import status
 from jobs_app.web.api import pagination
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.schemas.fields import Instant, seconds_between
 from jobs_app.web.session import session
 
-api = APIBlueprint("queues", __name__, abp_tags=[INSTALLATION])
+api = LateBlueprint("queues", __name__, abp_tags=[INSTALLATION])
 
 QUEUES_KIND = "queues"
 KEYS_KIND = "concurrency"

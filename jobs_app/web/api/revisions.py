@@ -4,13 +4,13 @@ from operator import attrgetter
 from typing import Annotated, Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.core.field_spec import INT32
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs import revisions
 from jobs_app.web.api import jobs, pagination, preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch
@@ -22,7 +22,7 @@ from jobs_app.web.api.schemas.job_output import JobOut, shown_schedules
 from jobs_app.web.api.tokens import NUMBER
 from jobs_app.web.session import unlocked
 
-api = APIBlueprint("revisions", __name__, abp_tags=[JOBS])
+api = LateBlueprint("revisions", __name__, abp_tags=[JOBS])
 
 KIND = "revisions"
 

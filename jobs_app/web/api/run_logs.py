@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import Response, jsonify, request
-from flask_openapi3 import APIBlueprint
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.core.errors import BadRequest, FieldError, InvalidInput, NotFound
@@ -19,6 +18,7 @@ from jobs_app.runs import history
 from jobs_app.runs.history import LogNews, LogPosition
 from jobs_app.web import streams
 from jobs_app.web.api import runs
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import EVENTS, RUNS, problems
 from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.runs import (
@@ -32,7 +32,7 @@ from jobs_app.web.api.schemas.runs import (
 from jobs_app.web.session import readers, session
 from jobs_app.web.streams import Stream
 
-api = APIBlueprint("run_logs", __name__, abp_tags=[RUNS])
+api = LateBlueprint("run_logs", __name__, abp_tags=[RUNS])
 
 log = logging.getLogger(__name__)
 

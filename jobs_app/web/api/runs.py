@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from sqlalchemy.orm import Session
 
 from jobs_app.core import clock
@@ -20,6 +19,7 @@ from jobs_app.runs.same_error import same_error
 from jobs_app.web import extension, job_rights
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.jobs import accepted
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import RUNS, problems
 from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.schemas.run_detail import MOST_NOTIFICATIONS, RunDetail, show_detail
@@ -36,7 +36,7 @@ from jobs_app.web.api.shown_runs import shown_run, shown_runs
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session
 
-api = APIBlueprint("runs", __name__, abp_tags=[RUNS])
+api = LateBlueprint("runs", __name__, abp_tags=[RUNS])
 
 KIND = "runs"
 

@@ -1,18 +1,19 @@
 """/schedules/preview: the fires of a schedule, without a job."""
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from jobs_app.core import clock
 from jobs_app.core.errors import FieldError, InvalidInput, InvalidSchedule
 from jobs_app.jobs.schedule_input import schedule_errors, with_anchors
 from jobs_app.schedules import union, warnings
 from jobs_app.web import extension
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.schemas.job_input import PreviewIn, pointers_as_sent
 from jobs_app.web.api.schemas.job_output import PreviewOut, described, show_fire
 
-api = APIBlueprint(
+api = LateBlueprint(
     "schedules", __name__, abp_tags=[Tag(name="schedules", description="When, in words.")]
 )
 

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Annotated, Any, ClassVar
 
 from flask import Response, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core import clock
@@ -16,6 +16,7 @@ from jobs_app.secrets.redaction import MIN_MASKED_LENGTH
 from jobs_app.secrets.references import NAME, NAME_RULE
 from jobs_app.web import extension
 from jobs_app.web.api import pagination, preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch, MayIfMatch
@@ -25,7 +26,7 @@ from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.permissions import actor
 from jobs_app.web.session import reading, session
 
-api = APIBlueprint(
+api = LateBlueprint(
     "secrets",
     __name__,
     abp_tags=[Tag(name="secrets", description="Values that jobs refer to by name.")],

@@ -4,13 +4,13 @@ import re
 from typing import Annotated
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.accounts import people, sessions, sign_out
 from jobs_app.accounts.browser_name import browser_name
 from jobs_app.core import clock
 from jobs_app.db.models.accounts import PageSession, Person
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import ACCOUNTS, problems
 from jobs_app.web.api.pagination import unpaged
 from jobs_app.web.api.people import PersonPath, account_of
@@ -20,7 +20,7 @@ from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.permissions import actor, principal
 from jobs_app.web.session import session
 
-api = APIBlueprint("sessions", __name__, abp_tags=[ACCOUNTS])
+api = LateBlueprint("sessions", __name__, abp_tags=[ACCOUNTS])
 
 NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 

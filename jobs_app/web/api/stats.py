@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.core import clock
@@ -13,6 +12,7 @@ from jobs_app.jobs import observation, stats
 from jobs_app.runs.retention import Retention
 from jobs_app.web import extension
 from jobs_app.web.api.jobs import find_job
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import Instant
@@ -20,7 +20,7 @@ from jobs_app.web.api.schemas.job_input import JobPath
 from jobs_app.web.api.schemas.job_output import LastRun, show_last_run
 from jobs_app.web.session import session
 
-api = APIBlueprint("stats", __name__, abp_tags=[JOBS])
+api = LateBlueprint("stats", __name__, abp_tags=[JOBS])
 
 
 class StatsQuery(Query):

@@ -4,14 +4,14 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.tasks import registry
 from jobs_app.web import extension
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import INSTALLATION, problems
 
-api = APIBlueprint("tasks", __name__, abp_tags=[INSTALLATION])
+api = LateBlueprint("tasks", __name__, abp_tags=[INSTALLATION])
 
 
 class TaskOut(BaseModel):

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
@@ -19,6 +18,7 @@ from jobs_app.core.roles import Scope
 from jobs_app.db.models.accounts import Person, Token
 from jobs_app.web import permissions
 from jobs_app.web.api import preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import ACCOUNTS, problems
 from jobs_app.web.api.pagination import unpaged
 from jobs_app.web.api.people import AccountName, Tags
@@ -29,7 +29,7 @@ from jobs_app.web.api.schemas.fields import Instant, InstantIn
 from jobs_app.web.permissions import actor, principal
 from jobs_app.web.session import reading, session
 
-api = APIBlueprint("tokens", __name__, abp_tags=[ACCOUNTS])
+api = LateBlueprint("tokens", __name__, abp_tags=[ACCOUNTS])
 
 
 NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
@@ -14,6 +14,7 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs.start import TaskStart
 from jobs_app.runs import history
 from jobs_app.web.api import preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import problems
 from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.responses import located
@@ -23,7 +24,7 @@ from jobs_app.web.auth import ANONYMOUS
 from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
 
-api = APIBlueprint(
+api = LateBlueprint(
     "tutorial", __name__, abp_tags=[Tag(name="tutorial", description="As the tutorials have it.")]
 )
 

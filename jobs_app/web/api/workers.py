@@ -5,19 +5,19 @@ from typing import Literal
 from uuid import UUID
 
 from flask import Response
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, Field
 
 from jobs_app.core import clock
 from jobs_app.runs import status
 from jobs_app.runs.status import RunningRun, WorkerState
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.pagination import unpaged
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.fields import Instant, seconds_between
 from jobs_app.web.session import session
 
-api = APIBlueprint("workers", __name__, abp_tags=[INSTALLATION])
+api = LateBlueprint("workers", __name__, abp_tags=[INSTALLATION])
 
 
 class RunningOut(BaseModel):
