@@ -4,7 +4,7 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.format import one_line
 from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import print_text
-from jobs_app.cli.schedule_options import without_empty_fields
+from jobs_app.cli.schedule_json import without_empty_fields
 from jobs_app.core.document_diff import differences
 from jobs_app.jobs.document import in_same_field
 

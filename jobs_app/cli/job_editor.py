@@ -10,7 +10,7 @@ from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.job_options import writable
 from jobs_app.cli.output import print_note
 from jobs_app.cli.problem_text import sentences
-from jobs_app.cli.schedule_options import without_empty_fields
+from jobs_app.cli.schedule_json import without_empty_fields
 
 #: These fields come first.
 FIRST = ("name", "description", "task", "kwargs", "schedule", "schedules")

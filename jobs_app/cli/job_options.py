@@ -18,12 +18,8 @@ from jobs_app.cli.format import Duration, OrNone, Outcomes
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
 from jobs_app.cli.problem_text import FieldOption
-from jobs_app.cli.schedule_options import (
-    SCHEDULE_PARAMETERS,
-    schedule_options,
-    schedules_from,
-    schedules_in,
-)
+from jobs_app.cli.schedule_json import schedules_in
+from jobs_app.cli.schedule_options import SCHEDULE_PARAMETERS, schedule_options, schedules_from
 from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition, in_one_field
 from jobs_app.runs.retention import Retention

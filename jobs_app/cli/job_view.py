@@ -10,7 +10,7 @@ from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import Columns, as_table, on_terminal, print_text, print_warnings
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
-from jobs_app.cli.schedule_options import schedules_in
+from jobs_app.cli.schedule_json import schedules_in
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core import clock
 from jobs_app.core.states import JobState, Standing

@@ -9,6 +9,7 @@ from jobs_app.cli.client import Json
 from jobs_app.cli.completion import zone_names
 from jobs_app.cli.format import Duration, Instant, Interval, OrNone
 from jobs_app.cli.output import options
+from jobs_app.cli.schedule_json import without_nulls
 from jobs_app.cli.zones import api_time
 from jobs_app.jobs.document import fields_of_others
 from jobs_app.schedules import cron_timezone
@@ -55,12 +56,6 @@ schedule_options = options(
 )
 
 
-def schedules_in(job: Json) -> list[Json]:
-    """Return the schedules of a job; none if it is started by hand only."""
-    schedule, schedules = job.get("schedule"), job.get("schedules")
-    return list(schedules) if schedules else [schedule] if schedule else []
-
-
 def schedules_from(options: dict[str, Any], *, present: Sequence[Json] = ()) -> list[Json]:
     """Return the schedules that the options give, in place of the *present* ones.
 
@@ -72,7 +67,7 @@ def schedules_from(options: dict[str, Any], *, present: Sequence[Json] = ()) -> 
         if typed:
             raise click.UsageError(f"Choose one of --{typed[0][0]} and --manual.")
         return []
-    before = [_without_nulls(schedule) for schedule in present]
+    before = [without_nulls(schedule) for schedule in present]
     if not typed:
         timezone = {"timezone": options["timezone"]} if options.get("timezone") else {}
         schedules = [schedule | timezone for schedule in before or [{}]]
@@ -84,20 +79,6 @@ def schedules_from(options: dict[str, Any], *, present: Sequence[Json] = ()) -> 
         first = {name: value for name, value in first.items() if name not in others}
     schedules = [_of_kind(kind, value, options, first) for kind, value in typed]
     return [_with_others(one, options, is_only=len(typed) == 1) for one in schedules]
-
-
-def without_empty_fields(job: Json) -> Json:
-    """Return *job* without the fields of its schedules that are null."""
-    fields = dict(job)
-    if schedule := job.get("schedule"):
-        fields["schedule"] = _without_nulls(schedule)
-    if schedules := job.get("schedules"):
-        fields["schedules"] = [_without_nulls(schedule) for schedule in schedules]
-    return fields
-
-
-def _without_nulls(schedule: Json) -> Json:
-    return {name: value for name, value in schedule.items() if value is not None}
 
 
 def _of_kind(kind: str, value: Any, options: dict[str, Any], previous: Json) -> Json:

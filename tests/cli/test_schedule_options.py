@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from jobs_app.cli.schedule_options import schedules_from, without_empty_fields
+from jobs_app.cli.schedule_options import schedules_from
 from jobs_app.schedules.typed_time import parse
 from tests.cli.canned import Canned, CannedServer, a_job
 from tests.cli.conftest import Run
@@ -67,14 +67,6 @@ def test_a_manual_job_has_no_schedule() -> None:
     assert schedules_from({"manual": True}, present=[{"cron": "@daily"}]) == []
     with pytest.raises(click.UsageError, match="--cron and --manual"):
         schedules_from({"manual": True, "cron": ("@daily",)})
-
-
-def test_empty_fields_of_schedules_are_left_out() -> None:
-    empty = {"cron": "@daily", "start_at": None}
-
-    assert without_empty_fields({"schedule": empty}) == {"schedule": {"cron": "@daily"}}
-    assert without_empty_fields({"schedules": [empty]}) == {"schedules": [{"cron": "@daily"}]}
-    assert without_empty_fields({"schedule": None}) == {"schedule": None}
 
 
 def test_a_job_is_made_with_each_schedule_that_was_typed(server: CannedServer, run: Run) -> None:

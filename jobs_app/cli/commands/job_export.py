@@ -14,7 +14,7 @@ from jobs_app.cli.import_plan import Step, carry_out, plan, print_step
 from jobs_app.cli.job_options import read_text, writable
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
-from jobs_app.cli.schedule_options import without_empty_fields
+from jobs_app.cli.schedule_json import without_empty_fields
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 
