@@ -12,6 +12,10 @@ PR_SET_NO_NEW_PRIVS = 38
 #: The option of glibc's mallopt for the most arenas (malloc.h).
 M_ARENA_MAX = -8
 
+#: Heaps of memory that the threads of a process share: with one for each, the web server takes
+#: 18 MB more, and a worker of 16 threads 4 MB.
+ARENAS = 2
+
 
 def pause_gc() -> None:
     """Turn the garbage collector off during imports, which saves a fifth of their time."""
@@ -27,7 +31,7 @@ def resume_gc() -> None:
     gc.enable()
 
 
-def limit_arenas(most: int) -> None:
+def limit_arenas(most: int = ARENAS) -> None:
     """Let the threads of this process share *most* heaps of the C library (glibc only).
 
     By default each thread gets one of its own, and keeps what it once needed.

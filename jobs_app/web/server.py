@@ -46,9 +46,6 @@ MAX_CONNECTIONS = 2000
 #: Open files that are not connections: those of the database, of Redis, of large answers.
 OTHER_FILES = 500
 
-#: Heaps of memory that the threads share: with one for each, the process takes 18 MB more.
-ARENAS = 2
-
 #: Longest header of a request, with its first line, bytes.
 MAX_HEADER_BYTES = 32_768
 
@@ -266,7 +263,7 @@ def serve(settings: Settings, *, show_link: Callable[[str], None] | None = None)
     listener = _listen(settings)
     first_start.prepare(settings, show_link)
     process.resume_gc()
-    process.limit_arenas(ARENAS)
+    process.limit_arenas()
     server = make_server(app, listener, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())

@@ -55,6 +55,7 @@ def main(settings: Settings) -> int:
         quiet=True,
     )
     process.resume_gc()
+    process.limit_arenas()
     try:
         worker.start()
     finally:
