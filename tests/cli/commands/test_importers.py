@@ -187,16 +187,18 @@ def test_like_cron_sends_output_to_the_default_channels(run: Run, do: Run) -> No
     add_channel(run, "other")
     add_channel(run, "ops", "--default")
 
-    do("--yes", "--like-cron")
+    result = do("--yes", "--like-cron")
 
     assert "no channel is a default one" in before
+    assert "Created 3 jobs" in result.stdout, result.output
     assert [rule["channel"] for rule in jobs(run)["dump"]["notify"]] == ["ops"]
 
 
 def test_paused_jobs_wait_for_a_resume(run: Run, do: Run) -> None:
-    do("--yes", "--paused", "--prefix", "web1-")
+    result = do("--yes", "--paused", "--prefix", "web1-")
 
     made = jobs(run)
+    assert "Created 3 jobs" in result.stdout, result.output
     assert made.keys() == {"web1-dump", "web1-cat", "web1-cat-2"}
     assert {(job["state"], job["next_run_at"]) for job in made.values()} == {("paused", None)}
 
