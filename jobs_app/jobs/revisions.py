@@ -4,12 +4,12 @@ The number of a revision is the job's version after the change. A pause, a resum
 deletion raise the version too, but not the definition: there the numbers have a gap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, load_only
 
 from jobs_app.accounts import audit
@@ -18,6 +18,7 @@ from jobs_app.core.document_diff import differences, is_other
 from jobs_app.core.errors import NotFound
 from jobs_app.core.json_values import with_leaves
 from jobs_app.core.validation_messages import Place
+from jobs_app.db.bulk_sql import in_values
 from jobs_app.db.models.jobs import Job, JobRevision
 from jobs_app.jobs.audit_detail import audited, changed_detail, shortened
 from jobs_app.jobs.definition import described
@@ -71,9 +72,19 @@ class Change:
         return cls(changed_detail(before, definition), saved, document(definition), changed)
 
     def note(
-        self, session: Session, job: Job, *, by: str, at: datetime, restored: int | None = None
+        self,
+        session: Session,
+        job: Job,
+        *,
+        by: str,
+        at: datetime,
+        restored: int | None = None,
+        note: str | None = None,
     ) -> None:
-        """Add the audit event and the revision to the transaction that has written *job*."""
+        """Add the audit event and the revision to the transaction that has written *job*.
+
+        *restored* is the revision that the change restores; *note* is a sentence about it.
+        """
         if restored is not None:
             audit.note(
                 session, "restore", by=by, at=at, job_id=job.id, revision=restored, **self.detail
@@ -87,7 +98,7 @@ class Change:
         revision = JobRevision(job_id=job.id, number=job.version, definition=self.after)
         revision.changed, revision.at, revision.by = self.changed, at, by
         revision.via = audit.origin(session).via
-        revision.note = None if restored is None else f"Revision {restored} was restored."
+        revision.note = note if restored is None else f"Revision {restored} was restored."
         session.add(revision)
         if job.version > MAX_REVISIONS:
             session.flush()
@@ -112,6 +123,27 @@ class Change:
         revision = JobRevision(job_id=job.id, number=number, definition=self.before.definition)
         revision.changed, revision.at, revision.note = [], self.before.since, NOTE_OF_STATE_BEFORE
         session.add(revision)
+
+
+def is_same(before: Definition, after: Definition) -> bool:
+    """Tell whether two definitions say the same, with their secrets."""
+    return not is_other(_unmasked(before), _unmasked(after))
+
+
+def newest(session: Session, job_ids: Collection[int]) -> dict[int, JobRevision]:
+    """Return the newest revision of each of the jobs, by the id of the job, if it has one."""
+    columns = (JobRevision.changed, JobRevision.at, JobRevision.by)
+    shown = load_only(*columns, JobRevision.via, JobRevision.note, raiseload=True)
+    last = (
+        select(JobRevision.job_id, func.max(JobRevision.number).label("number"))
+        .where(in_values(session, JobRevision.job_id, list(job_ids)))
+        .group_by(JobRevision.job_id)
+        .subquery()
+    )
+    statement = select(JobRevision).join(
+        last, (JobRevision.job_id == last.c.job_id) & (JobRevision.number == last.c.number)
+    )
+    return {row.job_id: row for row in session.scalars(statement.options(shown))}
 
 
 def _unmasked(definition: Definition) -> dict[str, Any]:

@@ -9,36 +9,23 @@ from typing import Literal
 
 from celery import Celery
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit, tag_limit
-from jobs_app.core.errors import Conflict, FieldError, NotFound, StaleVersion
+from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.core.states import CatchupPolicy, JobState, RunState
 from jobs_app.db import run_indexes
 from jobs_app.db.engine import reader_of
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.jobs import pause_end, revisions
-from jobs_app.jobs.definition import (
-    NewReferences,
-    check,
-    columns,
-    completed,
-    definition_of,
-    follow_schedule,
-    records_due_fires,
-    redefine,
-    watch,
-)
+from jobs_app.jobs.definition import follow_schedule
 from jobs_app.jobs.document import Definition
-from jobs_app.notifications import history, record, subscriptions
+from jobs_app.jobs.write import NewJob, Replacement, mark_deleted, name_taken
+from jobs_app.notifications import history, record
 from jobs_app.runs import cancel, fires
 from jobs_app.schedules import union as schedules
 from jobs_app.schedules.schedule import Fire
-
-#: The reason of the pause of a job that was created paused.
-CREATED_PAUSED = "created paused"
 
 OnMissed = Literal["skip", "last", "all"]
 
@@ -57,22 +44,9 @@ def create(
     With *is_paused* it has none until somebody resumes it. Raises InvalidInput with one entry
     a field, Conflict (`name_taken`).
     """
-    definition = completed(definition, before=None, at=at)
     with reader_of(session) as reader:
-        check(reader, definition, app=app, now=at)
-    new = revisions.Change.creation(definition)
-    NewReferences.of(definition).hold(session)
-    job = Job(created_at=at, updated_at=at, version=1, **columns(definition))
-    job.state, job.runs_started = JobState.ACTIVE, 0
-    if is_paused:
-        job.state, job.paused_at, job.paused_by = JobState.PAUSED, at, by
-        job.paused_reason = CREATED_PAUSED
-    watch(job, at=at)
-    follow_schedule(job, at=at)
-    subscriptions.set_subscriptions(job, definition.notify, subscriptions.subscribers(session))
-    session.add(job)
-    _flush(session, job)
-    new.note(session, job, by=by, at=at)
+        new = NewJob.checked(reader, definition, app=app, at=at)
+    job = new.write(session, by=by, at=at, is_paused=is_paused)
     session.commit()
     return job
 
@@ -97,25 +71,13 @@ def change(
     expect_version(job, version)
     while True:
         # Checked before the lock: validators of users take their time, and others write.
-        before, checked_version = definition_of(job), job.version
-        definition = completed(definition, before=before, at=at)
         with reader_of(session) as reader:
-            check(reader, definition, app=app, now=at, before=before)
-        new = revisions.Change.of(job, before, definition)
-        references = NewReferences.of(definition, before)
+            new = Replacement.checked(reader, job, definition, app=app, at=at)
         job = lock(session, job, version)
-        if job.version == checked_version:
+        if job.version == new.version:
             break
         unlock(session, job)
-    references.hold(session)
-    if records_due_fires(before, definition):
-        fires.record_before_change(session, job, at=at)
-    # Looked up now: a query after the changes would write them, past what minds a taken name.
-    subscribers = subscriptions.subscribers(session)
-    redefine(job, definition, before=before, at=at)
-    subscriptions.set_subscriptions(job, definition.notify, subscribers)
-    _flush(session, job)
-    new.note(session, job, by=by, at=at, restored=restored)
+    new.write(session, job, by=by, at=at, restored=restored)
     session.commit()
     return job
 
@@ -219,12 +181,7 @@ def remove(
     job = lock(session, job, version)
     if to_purge:
         _refuse_if_running(session, job)
-    fires.record_before_change(session, job, at=at)
-    job.deleted_at, job.updated_at = at, at
-    job.next_fire_at = job.next_due_at = None
-    job.version += 1
-    session.flush()
-    audit.note(session, "delete", by=by, at=at, job_id=job.id)
+    mark_deleted(session, job, by=by, at=at)
     cancel.cancel_unstarted(session, job.id, by=by, at=at)
     return job
 
@@ -301,25 +258,8 @@ def expect_version(job: Job | None, version: int | None) -> None:
         raise StaleVersion(f"The job is at version {job.version}, not {version}: read it again.")
 
 
-def _name_taken(name: str) -> Conflict:
-    taken = FieldError("/name", "name_taken", f"There is a job {name!r} already.")
-    return Conflict(taken.detail, code="name_taken", errors=[taken])
-
-
 def refuse_taken_name(session: Session, name: str) -> None:
     living = select(Job.id).where(Job.name == name, Job.deleted_at.is_(None))
     # Of all jobs: a name is taken by jobs that the caller does not see, too.
     if session.scalars(living, execution_options=tag_limit.ALL_JOBS).first() is not None:
-        raise _name_taken(name)
-
-
-def _flush(session: Session, job: Job) -> None:
-    """Write *job*; a name that somebody else took first is a Conflict."""
-    name = job.name
-    try:
-        session.flush()
-    except IntegrityError as error:
-        session.rollback()
-        if "uq_jobs_living_name" in str(error.orig) or "jobs.name" in str(error.orig):
-            raise _name_taken(name) from error
-        raise
+        raise name_taken(name)
