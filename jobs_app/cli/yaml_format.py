@@ -5,6 +5,9 @@ from jobs_app.cli.output import UNSAFE_IN_JSON
 from jobs_app.core import yaml_text
 from jobs_app.core.yaml_values import Unreadable, quoted, read_values
 
+#: The line that names the JSON Schema for the YAML language server of editors.
+SCHEMA_LINE = "# yaml-language-server: $schema=jobs.schema.json\n"
+
 
 def read_jobs(text: str) -> list[Json]:
     """Return the jobs in *text*: a list of them, a mapping of them by name, or one alone.
@@ -12,6 +15,22 @@ def read_jobs(text: str) -> list[Json]:
     Raises Unreadable.
     """
     return _named(read_values(text))
+
+
+def read_set(text: str) -> tuple[str | None, list[Json]]:
+    """Return the name of the set in *text*, None if it names none, and its jobs.
+
+    `{set: NAME, jobs: …}` names it, and may have no jobs; else *text* is as for `read_jobs`.
+    Raises Unreadable.
+    """
+    document = read_values(text)
+    # A job called `set` would be a mapping.
+    if not isinstance(document, dict) or not isinstance(document.get("set"), str):
+        return None, _named(document)
+    if unknown := sorted(map(str, document.keys() - {"set", "jobs"})):
+        raise Unreadable(f"Beside `set` and `jobs`, a set has no field {quoted(unknown[0])}.")
+    jobs = document.get("jobs")
+    return document["set"], [] if jobs in ([], {}) else _named(jobs)
 
 
 def write_jobs(jobs: list[Json]) -> str:

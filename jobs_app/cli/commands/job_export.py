@@ -1,6 +1,5 @@
 """`jobs-app job export` and `import`: jobs as YAML, to be kept beside code."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,36 +10,34 @@ from jobs_app.cli.client import Client, Json, connect
 from jobs_app.cli.completion import job_names
 from jobs_app.cli.failure import USAGE, Failure, Unreachable
 from jobs_app.cli.import_plan import Step, carry_out, plan, print_step
-from jobs_app.cli.job_options import read_text, writable
+from jobs_app.cli.job_files import read_file
+from jobs_app.cli.job_options import writable
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.schedule_json import without_empty_fields
+from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
 
 #: An import names at most so many jobs that the server refuses.
 MAX_REFUSED = 20
 
-#: A line of a crontab: five fields or a macro, then a command.
-CRONTAB_LINE = re.compile(
-    r"^[ \t]*(?:@[a-z]+|[\d*][\d*,/-]*(?:[ \t]+[\w*][\w*,/-]*){4})[ \t]+\S", re.MULTILINE
-)
-CRONTAB = (
-    "This is a crontab, and the file must be YAML. To make jobs of a crontab: "
-    "jobs-app import crontab FILE"
-)
-
 
 @click.command("export")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=job_names)
-def export_jobs(names: tuple[str, ...]) -> None:
-    """Print jobs as YAML, all of them or those named; `job import` reads it back.
+@click.option(
+    "--format",
+    "as_format",
+    type=click.Choice(["yaml", "crontab"]),
+    default="yaml",
+    show_default=True,
+    help="crontab: lines for cron; what they cannot say is a comment, and a note.",
+)
+def export_jobs(names: tuple[str, ...], as_format: str) -> None:
+    """Print jobs as YAML, all of them or those named; `apply` and `job import` read it back.
 
     Every field is written. The file does not hold runs, nor whether a job is paused.
     """
-    # PyYAML takes a while to import; the other commands do not need it.
-    from jobs_app.cli.yaml_format import write_jobs
-
     client = connect()
     if names:
         jobs = [client.read(job_path(name)) for name in names]
@@ -50,14 +47,37 @@ def export_jobs(names: tuple[str, ...]) -> None:
         print_note("There are no jobs.")
         return
     # Always UTF-8, as YAML is: an escape of the terminal's encoding would be other text.
-    click.echo(
-        write_jobs([without_empty_fields(writable(job)) for job in jobs]).encode(
-            "utf-8", "replace"
-        ),
-        nl=False,
-    )
+    text = _crontab(jobs) if as_format == "crontab" else _yaml(jobs)
+    click.echo(text.encode("utf-8", "replace"), nl=False)
+
+
+def _yaml(jobs: list[Json]) -> str:
+    # PyYAML takes a while to import; the other commands do not need it.
+    from jobs_app.cli.yaml_format import SCHEMA_LINE, write_jobs
+
     if paused := [job["name"] for job in jobs if job["state"] == JobState.PAUSED]:
         print_note(f"Paused, which the file does not hold: {', '.join(paused)}.")
+    return SCHEMA_LINE + write_jobs([without_empty_fields(writable(job)) for job in jobs])
+
+
+def _crontab(jobs: list[Json]) -> str:
+    from jobs_app.jobs.crontab_export import crontab
+
+    written = crontab(jobs)
+    for note in written.notes:
+        print_note(f"Note: {note}")
+    return plain(written.text)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of files of jobs, for editors.
+
+    Save it beside them as jobs.schema.json: the first line of an export names it.
+    """
+    from jobs_app.web.api.schemas.job_file import job_file_schema
+
+    print_json(job_file_schema())
 
 
 @click.command("import")
@@ -108,7 +128,7 @@ def import_jobs(
     if label is not None and not is_pruned:
         raise click.UsageError("--label goes with --prune or --from-beat.")
     origin = import_prune.origin_label(source, label) if is_pruned else None
-    jobs = _read(source)
+    jobs = read_file(source).jobs
     client = connect()
     steps = _dry_run_all(client, jobs, origin)
     names = {job["name"] for job in jobs}
@@ -146,19 +166,6 @@ def _import_from_beat(modules: Sequence[str], **options: Any) -> None:
     from jobs_app.cli.commands.import_beat import import_modules
 
     import_modules(modules, paused=False, observe=False, **options)
-
-
-def _read(source: str) -> list[Json]:
-    from jobs_app.cli.yaml_format import read_jobs
-    from jobs_app.core.yaml_values import MOST_CHARACTERS, Unreadable
-
-    text = read_text(source, most=MOST_CHARACTERS + 1)
-    try:
-        return [writable(job) for job in read_jobs(text)]
-    except Unreadable as error:
-        if CRONTAB_LINE.search(text):
-            raise click.UsageError(CRONTAB) from error
-        raise click.UsageError(f"{source}: {error}") from error
 
 
 def _dry_run_all(client: Client, jobs: list[Json], origin: str | None) -> list[Step]:

@@ -27,6 +27,7 @@ _COMMANDS = "jobs_app.cli.commands"
         "restore": f"{_COMMANDS}.job_revisions:restore",
         "export": f"{_COMMANDS}.job_export:export_jobs",
         "import": f"{_COMMANDS}.job_export:import_jobs",
+        "schema": f"{_COMMANDS}.job_export:schema",
     },
 )
 def job() -> None:

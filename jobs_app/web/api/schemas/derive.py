@@ -76,6 +76,8 @@ def _input_type(annotation: Any, models: Models) -> Any:
 
 def _bounds(spec: FieldSpec, kind: Any) -> Any:
     options: dict[str, Any] = {} if spec.example is None else {"examples": [spec.example]}
+    if spec.help:
+        options["description"] = spec.help
     if spec.pattern is not None and spec.most is not None:
         options["json_schema_extra"] = text_schema(spec.pattern, spec.most)
         return Field(max_length=MOST_CHARACTERS, **options)
