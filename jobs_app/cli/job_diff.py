@@ -25,9 +25,14 @@ def changed_fields(before: Json, after: Json) -> list[str]:
     is `none`.
     """
     return [
-        f"{field.name}: {_text(field.before)} -> {_text(field.after)}"
+        change_text(*field)
         for field in differences(*map(without_empty_fields, in_same_field(before, after)))
     ]
+
+
+def change_text(name: str, before: object, after: object) -> str:
+    """Return the line of one field that differs."""
+    return f"{name}: {_text(before)} -> {_text(after)}"
 
 
 def _text(value: object) -> str:

@@ -87,6 +87,14 @@ def dry_run_change(
     check(session, definition, app=app, now=at, before=before)
     if before is None or before.name != definition.name:
         refuse_taken_name(session, definition.name)
+    return effect_of_save(session, definition, job=job, app=app, at=at)
+
+
+def effect_of_save(
+    session: Session, definition: Definition, *, job: Job | None, app: Celery, at: datetime
+) -> DryRun:
+    """Return the effect of saving *definition*, which is complete and checked, over *job*."""
+    before = None if job is None else definition_of(job)
     if job is None or before is None:
         preview = Job(created_at=at, updated_at=at, version=1, **columns(definition))
         preview.state, preview.runs_started = JobState.ACTIVE, 0

@@ -22,6 +22,7 @@ from jobs_app.web import (
     unknown_input,
 )
 from jobs_app.web.api import (
+    apply,
     attention,
     audit,
     explain,
@@ -71,7 +72,7 @@ SECURITY_HEADERS = {
 
 #: The modules of the API; each has a blueprint called `api`.
 RESOURCES = (
-    *(jobs, revisions, explain, stats, runs, run_logs, schedules),
+    *(jobs, apply, revisions, explain, stats, runs, run_logs, schedules),
     *(secrets, notifications, tasks, queues, workers, audit, attention),
     *(people, tokens, me, sessions, links),
 )

@@ -4,14 +4,19 @@ from datetime import datetime
 
 from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
+from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import service
+from jobs_app.jobs import apply, service
+from jobs_app.jobs.apply import JobSet, Step
 from jobs_app.jobs.document import Definition
 from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
 from jobs_app.jobs.service import OnMissed
 from jobs_app.web import extension, job_rights
 from jobs_app.web.permissions import actor, may
 from jobs_app.web.session import reading, session
+
+#: How often a set is planned, when others change its jobs meanwhile.
+PLANS = 3
 
 
 def create(definition: Definition, *, is_paused: bool = False) -> Job:
@@ -65,6 +70,43 @@ def effect(definition: Definition, *, job: Job | None, version: int | None = Non
             app=extension.current().celery,
             at=clock.now(),
         )
+
+
+def plan_set(job_set: JobSet) -> list[Step]:
+    """Return what *job_set* would do; raises Forbidden, and what `apply.plan` raises."""
+    with reading() as reader:
+        return apply.plan(
+            reader, job_set, guard=_check_step, app=extension.current().celery, at=clock.now()
+        )
+
+
+def apply_set(job_set: JobSet) -> list[tuple[Step, Job]]:
+    """Make the jobs agree with *job_set*; return what was done, with the jobs as they are then.
+
+    Raises what `plan_set` raises, and StaleVersion, NotFound or Conflict if others go on changing
+    the same jobs.
+    """
+    for left in reversed(range(PLANS)):
+        steps = plan_set(job_set)
+        try:
+            jobs = apply.carry_out(session(), steps, name=job_set.name, by=actor(), at=clock.now())
+        except (StaleVersion, NotFound, Conflict):
+            # Somebody changed one of the jobs since it was read.
+            if not left:
+                raise
+        else:
+            break
+    done = list(zip(steps, jobs, strict=True))
+    changed = [job for step, job in done if step.action is not apply.Action.KEEP]
+    extension.notify_redis_afterwards(changed)
+    return done
+
+
+def _check_step(definition: Definition | None, job: Job | None) -> None:
+    if definition is not None:
+        job_rights.check_save(definition, before=job)
+    elif job is not None:
+        job_rights.check_delete(job, to_purge=False)
 
 
 def delete(job: Job, *, version: int | None, to_purge: bool) -> None:

@@ -19,6 +19,7 @@ PAGE_SUFFIX = "_page"
 
 #: The action of each other route. A route may ask for more when it knows the job.
 ACTIONS: dict[str, Action] = {
+    "apply.apply_jobs": Action.WRITE_JOBS,
     "attention.acknowledge": Action.CONTROL,
     "attention.list_attention": Action.READ,
     "attention.take_back": Action.CONTROL,

@@ -9,13 +9,14 @@ from jobs_app.db.models.runs import Run
 from jobs_app.jobs import listing
 from jobs_app.jobs.definition import definition_of
 from jobs_app.jobs.document import Definition
+from jobs_app.jobs.dry_run import DryRun
 from jobs_app.jobs.listing import Position
 from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs.recent import recent_runs
 from jobs_app.tasks import env_files, registry
 from jobs_app.tasks.env_files import EnvFileFault
 from jobs_app.web import extension
-from jobs_app.web.api.schemas.job_output import FileVariable, show, show_recent
+from jobs_app.web.api.schemas.job_output import FileVariable, show, show_effect, show_recent
 from jobs_app.web.permissions import may
 from jobs_app.web.session import session, unlocked
 
@@ -61,6 +62,21 @@ def environment(definition: Definition) -> tuple[list[FileVariable], list[str]]:
         return [], [f"{fault} Runs fail on workers where that is so."]
     own = definition.kwargs.get("env") or {}
     return [FileVariable(name=v.name, file=str(v.file)) for v in found if v.name not in own], []
+
+
+def of_effects(effects: Sequence[DryRun]) -> list[dict[str, Any]]:
+    """Return what each of *effects* makes of a job, as a dry run answers."""
+    with unlocked() as reader:
+        last = listing.last_runs(reader, [one.job.id for one in effects])
+    return [
+        {
+            "job": document(
+                one.job, one.definition, one.job_warnings, last_run=last.get(one.job.id)
+            ),
+            "effect": show_effect(one),
+        }
+        for one in effects
+    ]
 
 
 def of_list(listed: Sequence[tuple[Job, Position]], *, with_recent: bool) -> list[dict[str, Any]]:

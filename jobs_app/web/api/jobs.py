@@ -256,25 +256,8 @@ def save(
 
 
 def _show_dry_run(effect: DryRun) -> Response:
-    job = effect.job
-    with reading() as reader:
-        last = listing.last_runs(reader, [job.id])
-    document = job_documents.document(
-        job, effect.definition, effect.job_warnings, last_run=last.get(job.id)
-    )
-    return jsonify({"job": document, "effect": _effect(effect)})
-
-
-def _effect(effect: DryRun) -> dict[str, Any]:
-    return {
-        "fires_before": [show_fire(fire) for fire in effect.fires_before],
-        "fires_after": [show_fire(fire) for fire in effect.fires_after],
-        "would_run_now": effect.would_run_now,
-        "recorded_runs": effect.recorded_runs,
-        "catchup_runs": effect.catchup_runs,
-        "cancelled_runs": effect.cancelled_runs,
-        "warnings": [*effect.schedule_warnings, *effect.job_warnings],
-    }
+    (document,) = job_documents.of_effects([effect])
+    return jsonify(document)
 
 
 def _answer(job: Job) -> Response:

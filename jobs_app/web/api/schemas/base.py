@@ -140,7 +140,12 @@ def refuse_unstorable(document: Mapping[str, Any]) -> None:
         for place, code, detail in islice(faults, MAX_ERRORS)
     ]
     refuse(errors, count=len(errors) + sum(1 for _ in faults))
-    if len(json.dumps(document.get("kwargs"))) > MOST_KWARGS_BYTES:
+    refuse_large_kwargs(document.get("kwargs"))
+
+
+def refuse_large_kwargs(kwargs: object) -> None:
+    """Raise InvalidInput if the *kwargs* of a job or a run are too large."""
+    if len(json.dumps(kwargs)) > MOST_KWARGS_BYTES:
         detail = f"The kwargs must be at most {MOST_KWARGS_BYTES} bytes of JSON."
         refuse([FieldError("/kwargs", "too_large", detail)])
 

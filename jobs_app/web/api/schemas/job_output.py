@@ -10,6 +10,7 @@ from jobs_app.core.states import Event, JobState, RunState, Standing
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.document import Definition, as_json, schedules_as_json
+from jobs_app.jobs.dry_run import DryRun
 from jobs_app.jobs.listing import Facets
 from jobs_app.notifications.rules import Rule
 from jobs_app.runs.recent import RecentRun
@@ -284,6 +285,19 @@ class Effect(BaseModel):
     catchup_runs: int
     cancelled_runs: int
     warnings: list[str]
+
+
+def show_effect(effect: DryRun) -> dict[str, Any]:
+    """Return *effect* as it goes over the wire."""
+    return {
+        "fires_before": [show_fire(fire) for fire in effect.fires_before],
+        "fires_after": [show_fire(fire) for fire in effect.fires_after],
+        "would_run_now": effect.would_run_now,
+        "recorded_runs": effect.recorded_runs,
+        "catchup_runs": effect.catchup_runs,
+        "cancelled_runs": effect.cancelled_runs,
+        "warnings": [*effect.schedule_warnings, *effect.job_warnings],
+    }
 
 
 class DryRunOut(BaseModel):
