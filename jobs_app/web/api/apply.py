@@ -130,6 +130,7 @@ def apply_jobs(header: MayRepeat, query: WriteQuery, body: ApplyIn) -> Response:
     job_set = _job_set(body)
     with _pointers_as_sent(body):
         if query.dry_run:
+            preconditions.check_key(header.idempotency_key)
             steps = job_commands.plan_set(job_set)
             return _answer(steps, _planned(steps))
         return preconditions.once(lambda: _apply(job_set))

@@ -104,6 +104,7 @@ def create_job(header: MayRepeat, query: CreateQuery, body: JobIn) -> Response:
     definition = _definition(body, name=body.name)
     with pointers_as_sent(body):
         if query.dry_run:
+            preconditions.check_key(header.idempotency_key)
             return _show_dry_run(job_commands.effect(definition, job=None))
         # Also before an earlier answer is repeated.
         job_rights.check_save(definition)

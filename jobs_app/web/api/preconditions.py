@@ -140,10 +140,7 @@ def once(
     key = request.headers.get("Idempotency-Key") if form is None else form.key
     if key is None:
         return work()
-    if not _KEY.fullmatch(key):
-        raise BadRequest(
-            "An Idempotency-Key is 1 to 255 visible ASCII characters.", code="bad_idempotency_key"
-        )
+    check_key(key)
     keyed = KeyedRequest(
         principal=principal().id,
         key=key,
@@ -170,6 +167,14 @@ def once(
     answer = Answer(SHOWN_ONCE, {}, {}) if is_secret else Answer(status, headers, body)
     idempotency.keep(session(), keyed, answer)
     return response
+
+
+def check_key(key: str | None) -> None:
+    """Raise BadRequest if *key* is no Idempotency-Key; None stands for no key at all."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise BadRequest(
+            "An Idempotency-Key is 1 to 255 visible ASCII characters.", code="bad_idempotency_key"
+        )
 
 
 def _fingerprint(document: Any) -> str:

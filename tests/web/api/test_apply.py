@@ -51,6 +51,14 @@ def test_a_repeated_request_gets_the_first_answer(api: Api) -> None:
     assert answers[1].headers["Idempotency-Replayed"] == "true"
 
 
+def test_a_dry_run_refuses_a_key_that_is_none(api: Api) -> None:
+    headers = {"Idempotency-Key": "a b"}
+
+    answer = api.send("POST", "/apply?dry_run=true", json={"jobs": []}, headers=headers)
+
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_idempotency_key")
+
+
 def test_faults_name_the_job_and_the_field_as_sent(api: Api) -> None:
     jobs = [
         a_job(name="a"),

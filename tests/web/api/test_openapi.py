@@ -78,7 +78,9 @@ def test_a_dry_run_is_an_answer_of_every_operation_that_has_it(document: dict[st
         if any(parameter["name"] == "dry_run" for parameter in operation.get("parameters", ()))
     }
 
-    assert len(with_dry_run) == 5
+    assert len(with_dry_run) == 6
+    # An apply answers with the effect of each job, whether it was done or not.
+    assert "ApplyOut" in str(with_dry_run.pop("POST /api/v1/apply"))
     assert all("DryRunOut" in str(schema) for schema in with_dry_run.values())
 
 
