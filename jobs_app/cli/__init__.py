@@ -34,6 +34,8 @@ COMMANDS = {
     "web": "jobs_app.cli.commands.processes:web",
     "worker": "jobs_app.cli.commands.processes:worker",
     "scheduler": "jobs_app.cli.commands.processes:scheduler",
+    "backup": "jobs_app.cli.commands.backup:backup",
+    "restore": "jobs_app.cli.commands.backup:restore",
     "migrate": "jobs_app.cli.commands.processes:migrate",
 }
 
@@ -62,6 +64,8 @@ SUMMARIES = {
     "web": "Run the web server: the API, and the page that shows it.",
     "worker": "Run a worker, which executes the runs of its queues.",
     "scheduler": "Run a scheduler; one is active, others stand by.",
+    "backup": "Write everything into one file, while jobs-app runs.",
+    "restore": "Put a backup into the database, as a whole or not at all.",
     "migrate": "Bring the database to the newest revision, or to the one of --to.",
 }
 

@@ -6,6 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from jobs_app.core.errors import ConfigurationError
@@ -13,6 +14,10 @@ from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database, is_refused
 from jobs_app.db.revisions import current_revision, is_newer, migrations_path
+
+#: The lock of PostgreSQL for migrations and restores: any number that no other program on the same
+#: database would pick ("jobs" in ASCII).
+ADVISORY_LOCK = 0x6A6F6273
 
 # Alembic logs at INFO each time it opens the database.
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -24,6 +29,13 @@ def alembic_config(url: str) -> Config:
     config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     config.attributes["url"] = url
     return config
+
+
+def upgrade_in(connection: Connection, target: str) -> None:
+    """Bring the schema to *target* in the transaction of *connection*, which the caller commits."""
+    config = alembic_config("sqlite://")
+    config.attributes["connection"] = connection
+    command.upgrade(config, target)
 
 
 def is_below(target: str, current: str | None) -> bool:

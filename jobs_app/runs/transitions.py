@@ -87,3 +87,14 @@ def request_cancel(
         or_(Run.cancel_mode.is_(None), Run.cancel_mode == CancelMode.GRACEFUL),
     )
     return move(session, guard, cancel_mode=mode, cancelled_by=by, reason=reason)
+
+
+def end_unfinished(session: Session, *, by: str, reason: str, at: datetime) -> None:
+    """End all runs of a copied database: nothing of them is left to run.
+
+    Those that ran when the copy was made are lost, without a retry; the others are cancelled.
+    """
+    unstarted = or_(*(Run.state == state for state in CANCELLABLE_AT_ONCE))
+    move(session, (unstarted,), **_cancelled(by, reason, at))
+    lost = {"state": RunState.LOST, "finished_at": at, "reason": reason, "send_at": None}
+    move(session, (Run.state == RunState.RUNNING,), **lost)

@@ -124,6 +124,16 @@ def read_keys(settings: Settings, *, makes_key: bool = False) -> str:
     return text
 
 
+def write_first_keys(settings: Settings, keys: str) -> bool:
+    """Give *keys* to an installation that has none, and tell whether it had none."""
+    path = settings.secret_key_file
+    if settings.secret_key is not None or path.exists():
+        return False
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(path, keys.strip().encode())
+    return True
+
+
 def begin_rotation(path: Path) -> None:
     """Put a new key in front of those in the file *path*; the old ones still decrypt.
 

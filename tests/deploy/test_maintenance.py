@@ -3,14 +3,15 @@
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from jobs_app.accounts import tokens
 from jobs_app.core.settings import Settings
+from jobs_app.db.backup_file import BackupReader
 from jobs_app.db.engine import Database
 from tests.factories import NOON
 
@@ -26,12 +27,13 @@ def home(tmp_path: Path, migrated_sqlite: Path) -> Path:
     return tmp_path
 
 
-def back_up(home: Path) -> subprocess.CompletedProcess[str]:
-    """Run the commands of the section about backups."""
+def run_block(heading: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the first commands below *heading*."""
     page = (ROOT / "docs/maintenance.md").read_text()
-    block = re.search(r"## Backups.*?```sh\n(.*?)```", page, re.DOTALL)
+    block = re.search(rf"## {heading}\n.*?```sh\n(.*?)```", page, re.DOTALL)
     assert block is not None
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"HOME": str(home), "PATH": path, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         ["/bin/sh", "-euc", block[1]], env=environment, capture_output=True, text=True, check=False
     )
@@ -43,27 +45,15 @@ def test_a_backup_has_what_only_the_log_of_the_database_has(home: Path) -> None:
     with database.session() as session:
         tokens.create(session, "ci", at=NOON)
     assert (folder / "jobs.db-wal").stat().st_size > 0
-    shutil.copyfile(folder / "jobs.db", folder / "only-the-file.db")
 
-    answer = back_up(home)
+    answer = run_block("Backups", home)
 
     assert answer.returncode == 0, answer.stderr
-    backup = folder / "jobs-backup.db"
-    assert names_of_tokens(backup) == ["ci"]
-    assert names_of_tokens(folder / "only-the-file.db") == []
+    (backup,) = (home / "backups").iterdir()
+    with backup.open("rb") as stream:
+        tables = {table.name: list(rows) for table, rows in BackupReader(stream).tables()}
+    assert [row[1] for row in tables["tokens"]] == ["ci"]
     assert backup.stat().st_mode & 0o077 == 0
+    assert "there already" in run_block("Backups", home).stderr
+    assert run_block("Upgrades", home).returncode == 0
     database.close()
-
-
-def test_a_backup_replaces_no_other(home: Path) -> None:
-    assert back_up(home).returncode == 0
-
-    assert "already exists" in back_up(home).stderr
-
-
-def names_of_tokens(file: Path) -> list[str]:
-    connection = sqlite3.connect(file)
-    try:
-        return [name for (name,) in connection.execute("SELECT name FROM tokens")]
-    finally:
-        connection.close()
