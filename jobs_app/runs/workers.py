@@ -23,6 +23,7 @@ class Registration:
     concurrency: int
     pool: str
     tasks: tuple[TaskInfo, ...] = ()
+    tzdata: str | None = None
 
 
 def register(session: Session, registration: Registration, *, at: datetime) -> UUID:
@@ -34,6 +35,7 @@ def register(session: Session, registration: Registration, *, at: datetime) -> U
         tasks=[task.name for task in registration.tasks],
         concurrency=registration.concurrency,
         pool=registration.pool,
+        tzdata=registration.tzdata,
         started_at=at,
         seen_at=at,
     )

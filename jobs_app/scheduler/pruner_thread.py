@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,10 +22,16 @@ MIN_PAUSE_SECONDS = 0.02
 
 
 class PrunerThread:
-    """Prunes in regular passes while `is_active` says so, until it is stopped."""
+    """Prunes in regular passes while `is_active` says so, until it is stopped.
 
-    def __init__(self, pruner: Pruner, is_active: Callable[[], bool]) -> None:
+    Each pass calls *note* first, for what else may take its time.
+    """
+
+    def __init__(
+        self, pruner: Pruner, is_active: Callable[[], bool], note: Callable[[datetime], object]
+    ) -> None:
         self._pruner = pruner
+        self._note = note
         self._is_active = is_active
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
@@ -50,6 +57,7 @@ class PrunerThread:
         """Do one pass; False if it was interrupted."""
         began = step_began = time.monotonic()
         try:
+            self._note(clock.now())
             for _ in self._pruner.steps(at=clock.now()):
                 now = time.monotonic()
                 if self._is_stopped.wait(max(MIN_PAUSE_SECONDS, now - step_began)):

@@ -408,19 +408,21 @@ def test_a_standby_does_not_sweep_and_a_sweep_can_be_stopped(
         statements.append(arguments[2])
 
     event.listen(database.engine, "before_cursor_execute", note)
-    thread = PrunerThread(Pruner(database, Settings()), is_active)
+    noted: list[datetime] = []
+    thread = PrunerThread(Pruner(database, Settings()), is_active, noted.append)
     thread.start()
 
     assert looked.wait(10)
     looked.clear()
     assert looked.wait(10)
-    assert statements == []
+    assert (statements, noted) == ([], [])
     may_sweep.set()
     deadline = time.monotonic() + 10
     while not statements:
         assert time.monotonic() < deadline, "it never swept"
         looked.wait(0.01)
     thread.stop()
+    assert len(noted) == 1
 
     event.remove(database.engine, "before_cursor_execute", note)
     assert not thread._thread.is_alive()

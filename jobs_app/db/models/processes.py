@@ -33,6 +33,7 @@ class Worker(Base):
     gone_at: Mapped[datetime | None]
     messages_dropped: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(Text)  # what it cannot do, in sentences
+    tzdata: Mapped[str | None] = mapped_column(String(32))  # the version of its zone data
 
     __table_args__ = (
         # The janitor: the workers that are alive.
@@ -61,12 +62,28 @@ class SchedulerProcess(Base):
     is_active: Mapped[bool] = mapped_column(default=False)
     started_at: Mapped[datetime]
     ticked_at: Mapped[datetime]
+    tzdata: Mapped[str | None] = mapped_column(String(32))  # the version of its zone data
+
+
+class ZoneFile(Base):
+    """The data of a time zone with which the active scheduler works out fires.
+
+    Base64 of the zone's file (RFC 8536), with the version of all zone data.
+    """
+
+    __tablename__ = "zone_files"
+
+    zone: Mapped[str] = mapped_column(String(64), primary_key=True)
+    data: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(String(32))
+    noted_at: Mapped[datetime]
 
 
 class Installation(Base):
-    """The only row with the id of this database, inserted by a migration and never changed.
+    """The only row with the id of this database, inserted by a migration.
 
-    A copy of the database has the same id, so that a restored one is the same installation.
+    A copy of the database has the same id, so that a restored one is the same installation. A
+    paused copy, which is to stand beside the original, gets another id.
     """
 
     __tablename__ = "installation"

@@ -20,6 +20,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.runs.messages import read_arguments
 from jobs_app.runs.workers import Registration
+from jobs_app.schedules import zone_data
 from jobs_app.tasks import registry
 from jobs_app.tasks.command_access import check_default_account
 from jobs_app.worker import execution
@@ -103,6 +104,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
         concurrency=sender.concurrency or 1,
         pool="prefork" if is_prefork else str(settings.worker_pool),
         tasks=registry.own_tasks(app),
+        tzdata=zone_data.version(),
     )
     database = _heartbeat_database(
         settings.effective_database_url, fence_seconds=settings.fence_seconds
