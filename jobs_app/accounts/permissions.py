@@ -30,6 +30,7 @@ class Action(StrEnum):
     OWN_TOKENS = "make, list or revoke its tokens"
     OWN_SESSIONS = "see or end its sessions"
     MANAGE_PEOPLE = "manage people and their tokens"
+    DIAGNOSE = "look for what is wrong with the installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ PERMISSIONS: dict[Action, Permission] = {
     Action.OWN_TOKENS: Permission(Role.VIEWER, Scope.ADMIN),
     Action.OWN_SESSIONS: Permission(Role.VIEWER, Scope.ADMIN),
     Action.MANAGE_PEOPLE: Permission(Role.ADMIN, Scope.ADMIN, for_all_jobs=True),
+    Action.DIAGNOSE: Permission(Role.ADMIN, Scope.ADMIN, for_all_jobs=True),
 }
 
 

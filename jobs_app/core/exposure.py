@@ -29,18 +29,24 @@ def check_host(settings: Settings) -> None:
         )
 
 
+def is_redis_open(settings: Settings) -> bool:
+    """Return whether whoever reaches Redis by the network may use it, as its URL has it."""
+    url = urlsplit(settings.effective_redis_url)
+    options = parse_qs(url.query)
+    has_password = url.password or options.get("password") or options.get("ssl_certfile")
+    return url.scheme != "unix" and not has_password
+
+
 def redis_warnings(settings: Settings, *, eviction_policy: str | None) -> list[str]:
     """Return what is not safe about Redis, whose `maxmemory-policy` is known or None."""
     warnings = []
     url = urlsplit(settings.effective_redis_url)
-    options = parse_qs(url.query)
-    has_password = bool(url.password or options.get("password") or options.get("ssl_certfile"))
     if settings.redis_url is None and url.scheme != "unix":
         warnings.append(
             "The embedded Valkey listens on TCP, on loopback: the path of its socket is too long "
             "for the system. A shorter JOBS_DATA_DIR avoids that."
         )
-    if url.scheme != "unix" and not has_password:
+    if is_redis_open(settings):
         warnings.append(
             "JOBS_REDIS_URL has no password: whoever reaches Redis can delete and forge messages."
         )

@@ -25,6 +25,7 @@ from jobs_app.web.api import (
     apply,
     attention,
     audit,
+    doctor,
     explain,
     jobs,
     links,
@@ -73,7 +74,7 @@ SECURITY_HEADERS = {
 #: The modules of the API; each has a blueprint called `api`.
 RESOURCES = (
     *(jobs, apply, revisions, explain, stats, runs, run_logs, schedules),
-    *(secrets, notifications, tasks, queues, workers, audit, attention),
+    *(secrets, notifications, tasks, queues, workers, audit, attention, doctor),
     *(people, tokens, me, sessions, links),
 )
 

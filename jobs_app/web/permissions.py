@@ -35,6 +35,8 @@ ACTIONS: dict[str, Action] = {
     "channels.list_notifications": Action.READ,
     "channels.read_channel": Action.SEE_CHANNELS,
     "channels.test_channel": Action.TEST_CHANNELS,
+    "doctor.read_report": Action.DIAGNOSE,
+    "doctor_page.show": Action.DIAGNOSE,
     "explain.explain_job": Action.READ,
     "home_page.show": Action.READ,
     "job_actions_page.do_pause": Action.CONTROL,

@@ -1,13 +1,13 @@
 """Know the zone data of processes.
 
-Revision: 0030, after 0023
+Revision: 0030, after 0029
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0030"
-down_revision = "0023"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 

@@ -6,7 +6,7 @@ what it runs in its own body.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +42,11 @@ if TYPE_CHECKING:
     from jobs_app.core.settings import Settings
 
 
-def _checked_settings(**overrides: object) -> "Settings":
-    """Return the settings of the environment, with the options that were typed on top."""
+def _checked_settings(overrides: Mapping[str, object], *, checks_files: bool) -> "Settings":
+    """Return the settings of the environment, with the options that were typed on top.
+
+    Without *checks_files* nobody looks at the files of the data directory.
+    """
     from pydantic import ValidationError
 
     from jobs_app.core.own_files import open_data_dir
@@ -54,7 +57,8 @@ def _checked_settings(**overrides: object) -> "Settings":
         settings = Settings(**options)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         raise ConfigurationError(_sentence(error)) from error
-    open_data_dir(settings.data_dir)
+    if checks_files:
+        open_data_dir(settings.data_dir)
     return settings
 
 
@@ -70,10 +74,12 @@ def _sentence(error: "ValidationError") -> str:
 
 
 @contextmanager
-def read_settings(**overrides: object) -> Iterator["Settings"]:
+def read_settings(
+    overrides: Mapping[str, object] | None = None, *, checks_files: bool = True
+) -> Iterator["Settings"]:
     """Yield the settings; an error of ours ends the command with a sentence."""
     try:
-        yield _checked_settings(**overrides)
+        yield _checked_settings(overrides or {}, checks_files=checks_files)
     except JobsError as error:
         click.echo(f"jobs-app: {error.detail}", err=True)
         sys.exit(EXIT_CODES.get(type(error), FAILED))
@@ -111,7 +117,7 @@ def _outage_sentence(error: Exception) -> str:
 def _server_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings to a process that serves; prepare the process first."""
     protect_memory()
-    with read_settings(**overrides) as settings:
+    with read_settings(overrides) as settings:
         from jobs_app.core import handed_settings
 
         handed_settings.take_from_environment(settings.secret_fields())
@@ -146,7 +152,7 @@ def up(
 ) -> None:
     """Run everything on this machine: database, Valkey, scheduler, worker, web server."""
     protect_memory()
-    with read_settings(host=host, port=port, data_dir=data_dir) as settings:
+    with read_settings({"host": host, "port": port, "data_dir": data_dir}) as settings:
         from jobs_app.up.command import up as supervise
 
         sys.exit(supervise(settings, demo=demo, opens_browser=opens, reloads=reloads))

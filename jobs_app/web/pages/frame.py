@@ -51,6 +51,7 @@ PERSON_MENU = (
     ("audit_page.show", Action.READ, "Audit"),
     ("tokens_page.show", Action.OWN_TOKENS, "Tokens"),
     ("people_page.show", Action.MANAGE_PEOPLE, "People"),
+    ("doctor_page.show", Action.DIAGNOSE, "Doctor"),
 )
 
 

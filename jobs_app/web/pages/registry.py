@@ -8,6 +8,7 @@ from flask import Blueprint
 MODULES = (
     "attention",
     "audit",
+    "doctor",
     "home",
     "job",
     "job_actions",

@@ -1,0 +1,128 @@
+"""Makes all checks: what cannot be looked at is skipped, with the reason."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.settings import Settings
+from jobs_app.core.text import reason_of
+from jobs_app.db import revisions
+from jobs_app.db.errors import describe_outage
+from jobs_app.db.installation import installation_id
+from jobs_app.jobs.doctor import clocks, installation, machine
+from jobs_app.jobs.doctor import redis as redis_checks
+from jobs_app.jobs.doctor.clocks import Reading
+from jobs_app.jobs.doctor.findings import Finding, Level, Report, sort
+
+Readers = Callable[[], AbstractContextManager[Session]]
+
+#: The checks that need the database with the newest schema, and those that need Redis.
+OF_TABLES = (
+    *("scheduler", "scheduler_lock", "queues", "workers"),
+    *("zone_data", "zone_changes", "secrets", "redis_prefix"),
+)
+OF_REDIS = ("redis_eviction", "redis_prefix")
+
+
+@dataclass(slots=True)
+class _Examination:
+    """What was found so far."""
+
+    findings: list[Finding] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    readings: list[Reading] = field(default_factory=list)
+    installation_id: UUID | None = None
+
+    def skip(self, checks: Iterable[str], reason: str) -> None:
+        self.skipped |= dict.fromkeys(checks, reason)
+
+
+def examine(settings: Settings, readers: Readers, *, process: str, at: datetime) -> Report:
+    """Return what is wrong with an installation, as this process sees it.
+
+    *readers* opens sessions of its database, and *process* is the name of this process in
+    findings. Nothing is changed, and no error of database or Redis is raised.
+    """
+    found = _Examination()
+    found.findings += machine.check(settings)
+    _examine_database(found, settings, readers, process=process, at=at)
+    _examine_redis(found, settings)
+    found.findings += clocks.check(found.readings)
+    found_checks = {finding.check for finding in found.findings}
+    skipped = {check: why for check, why in found.skipped.items() if check not in found_checks}
+    return Report(sort(found.findings), skipped)
+
+
+def _examine_database(
+    found: _Examination, settings: Settings, readers: Readers, *, process: str, at: datetime
+) -> None:
+    file = machine.sqlite_file(settings)
+    if file is not None and not file.exists():
+        # SQLite would make an empty one.
+        found.findings.append(_no_database(f"There is no file {file}"))
+        found.skip(("migrations", *OF_TABLES), "there is no database")
+        return
+    try:
+        with readers() as session:
+            _examine_tables(found, session, settings, process=process, at=at)
+    except SQLAlchemyError as error:
+        found.findings.append(_no_database(describe_outage(error).cause))
+        found.skip(("migrations", *OF_TABLES), "the database does not answer")
+
+
+def _no_database(cause: str) -> Finding:
+    return Finding(
+        "database",
+        Level.ERROR,
+        f"{cause}.",
+        "Start the database, or set JOBS_DATABASE_URL or JOBS_DATA_DIR to where it is. A new"
+        " installation begins with jobs-app up, or jobs-app migrate.",
+    )
+
+
+def _examine_tables(
+    found: _Examination, session: Session, settings: Settings, *, process: str, at: datetime
+) -> None:
+    found.findings += installation.migrations(session)
+    if (reading := clocks.database_clock(session)) is not None:
+        found.readings.append(reading)
+    revision = revisions.current_revision(session)
+    if revision != revisions.newest_revision() and not revisions.is_newer(revision):
+        found.skip(OF_TABLES, "the database is not migrated")
+        return
+    found.installation_id = installation_id(session)
+    found.readings += installation.process_clocks(session, at=at)
+    found.findings += installation.schedulers(session, settings, at=at)
+    found.findings += installation.queues(session)
+    found.findings += installation.workers(session)
+    found.findings += installation.zone_data_versions(session, process, at=at)
+    found.findings += installation.zone_changes(session, at=at)
+    found.findings += installation.secrets(session)
+
+
+def _examine_redis(found: _Examination, settings: Settings) -> None:
+    try:
+        redis: Any = redis_checks.connect(settings)
+    except ConfigurationError as error:
+        found.findings.append(redis_checks.unreachable(reason_of(error)))
+        found.skip((*OF_REDIS, "redis_password"), "no Redis is configured")
+        return
+    found.findings += redis_checks.password(settings)
+    try:
+        if (reading := redis_checks.read_clock(redis)) is not None:
+            found.readings.append(reading)
+        found.findings += redis_checks.eviction(redis)
+        found.findings += redis_checks.prefix(redis, settings, found.installation_id)
+    except (RedisError, OSError) as error:
+        found.findings.append(redis_checks.unreachable(reason_of(error)))
+        found.skip(OF_REDIS, "Redis does not answer")
+    finally:
+        redis.close()

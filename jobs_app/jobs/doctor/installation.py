@@ -1,0 +1,192 @@
+"""Checks of what the database knows: schema, schedulers, workers, queues, jobs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from jobs_app.core.settings import Settings
+from jobs_app.core.text import counted, listed, rfc3339
+from jobs_app.db import revisions
+from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.jobs.attention import SCHEDULER_SILENCE, is_silent, silence
+from jobs_app.jobs.doctor.clocks import Reading, process_clock
+from jobs_app.jobs.doctor.findings import Finding, Level
+from jobs_app.jobs.zone_changes import MovedFires, moved_by_present_data, zone_versions
+from jobs_app.runs import status
+from jobs_app.schedules import zone_data
+from jobs_app.secrets.redaction import literal_secrets
+
+#: Queues that are looked at.
+MOST_QUEUES = 1000
+
+#: Jobs, or fires, that a finding names.
+NAMED = 10
+
+#: The least lock of a scheduler: a tick of a full batch may take seconds on a busy machine.
+LEAST_LOCK_SECONDS = 4
+
+
+def migrations(session: Session) -> Iterator[Finding]:
+    """Yield an error if the schema is not that of this version."""
+    revision, newest = revisions.current_revision(session), revisions.newest_revision()
+    if revisions.is_newer(revision):
+        yield Finding(
+            "migrations",
+            Level.ERROR,
+            f"A newer version of jobs-app has migrated the database to {revision}; this one knows"
+            f" {newest}.",
+            "Upgrade jobs-app here, on all machines alike.",
+        )
+    elif revision != newest:
+        yield Finding(
+            "migrations",
+            Level.ERROR,
+            f"The database is at the revision {revision or 'none'}, and this version needs"
+            f" {newest}.",
+            "Make a backup, then: jobs-app migrate",
+        )
+
+
+def schedulers(session: Session, settings: Settings, *, at: datetime) -> Iterator[Finding]:
+    """Yield findings about schedulers: none that looks, or one that is slower than its lock."""
+    ticked_at = status.last_tick(session)
+    if is_silent(ticked_at, at=at):
+        yield Finding(
+            "scheduler", Level.ERROR, silence(ticked_at), "Start one: jobs-app up, or scheduler."
+        )
+    yield from scheduler_lock(_living_schedulers(session, at=at), settings, at=at)
+
+
+def scheduler_lock(
+    living: Iterable[SchedulerProcess], settings: Settings, *, at: datetime
+) -> Iterator[Finding]:
+    """Yield a warning if ticks may last longer than the lock of the active scheduler.
+
+    A scheduler notes each second that it ticks, and extends its lock each quarter of it.
+    """
+    seconds = settings.scheduler_lock_seconds
+    remedy = "Raise JOBS_SCHEDULER_LOCK_SECONDS (8 by default, 15 at most), or lower"
+    remedy += " JOBS_SCHEDULER_BATCH."
+    for scheduler in living:
+        silent = (at - scheduler.ticked_at).total_seconds()
+        if scheduler.is_active and silent > seconds:
+            yield Finding(
+                "scheduler_lock",
+                Level.WARNING,
+                f"The active scheduler {scheduler.name} has been in one tick for {silent:.0f} s,"
+                f" and its lock lasts {seconds} s: another one takes over in the middle.",
+                remedy,
+            )
+    if seconds < LEAST_LOCK_SECONDS:
+        yield Finding(
+            "scheduler_lock",
+            Level.WARNING,
+            f"The scheduler's lock lasts {seconds} s: on a busy machine a tick takes as long, and"
+            " schedulers take turns.",
+            remedy,
+        )
+
+
+def _living_schedulers(session: Session, *, at: datetime) -> Sequence[SchedulerProcess]:
+    recent = SchedulerProcess.ticked_at > at - SCHEDULER_SILENCE
+    return session.scalars(select(SchedulerProcess).where(recent)).all()
+
+
+def process_clocks(session: Session, *, at: datetime) -> Iterator[Reading]:
+    """Yield how far the clocks of living schedulers and workers are ahead."""
+    for scheduler in _living_schedulers(session, at=at):
+        yield process_clock(f"{scheduler.name}", scheduler.ticked_at, at=at)
+    for worker in status.workers(session):
+        yield process_clock(f"the worker {worker.name}", worker.seen_at, at=at)
+
+
+def queues(session: Session) -> Iterator[Finding]:
+    """Yield a finding for each queue without a worker: an error if runs wait in it."""
+    for queue in status.queues(session, limit=MOST_QUEUES):
+        if queue.warning is not None:
+            waits = queue.waiting + queue.queued + queue.retrying
+            yield Finding(
+                "queues",
+                Level.ERROR if waits else Level.WARNING,
+                queue.warning,
+                f"Start one: JOBS_WORKER_QUEUES={queue.name} jobs-app worker, or change the queue"
+                " of the jobs.",
+            )
+
+
+def workers(session: Session) -> Iterator[Finding]:
+    """Yield a warning for each worker that says what it cannot do."""
+    for name, problem in status.worker_problems(session).items():
+        yield Finding(
+            "workers",
+            Level.WARNING,
+            f"The worker {name} has a problem: {problem}",
+            "Its log says more. Give it what it lacks, and start it again.",
+        )
+
+
+def zone_data_versions(session: Session, process: str, *, at: datetime) -> Iterator[Finding]:
+    """Yield a finding if processes have different zone data; *process* is this one."""
+    rows: list[tuple[str, str | None]] = [(process, zone_data.version())]
+    rows += [(one.name, one.tzdata) for one in _living_schedulers(session, at=at)]
+    rows += [(worker.name, worker.tzdata) for worker in status.workers(session)]
+    by_version = zone_versions(rows)
+    if zone_data.version() == "none":
+        yield Finding(
+            "zone_data",
+            Level.ERROR,
+            "This process finds no time zone data.",
+            "Install the system's package tzdata, or the Python package tzdata.",
+        )
+    elif len(by_version) > 1:
+        versions = "; ".join(
+            f"{version}: {listed(names)}" for version, names in sorted(by_version.items())
+        )
+        yield Finding(
+            "zone_data",
+            Level.WARNING,
+            f"Processes have different time zone data, and may differ about fires: {versions}.",
+            "Bring tzdata to one version on all machines, then start all processes again.",
+        )
+
+
+def zone_changes(session: Session, *, at: datetime) -> Iterator[Finding]:
+    """Yield a warning for the jobs whose fires move with the zone data of this process."""
+    moved = moved_by_present_data(session, at=at)
+    if moved:
+        more = f"; and {len(moved) - NAMED} more" if len(moved) > NAMED else ""
+        yield Finding(
+            "zone_changes",
+            Level.WARNING,
+            f"With the time zone data {zone_data.version()}, fires of {counted(len(moved), 'job')}"
+            " move within 90 days once the scheduler is started again: "
+            f"{'; '.join(map(_moved, moved[:NAMED]))}{more}.",
+            "Look at these jobs, then start scheduler, workers and web server again.",
+        )
+
+
+def _moved(one: MovedFires) -> str:
+    before, after = (
+        None if instant is None else rfc3339(instant) for instant in (one.before, one.after)
+    )
+    first = f"{before} to {after}" if before and after else f"{before or after} is new or gone"
+    return f"{one.job} ({one.timezone}, {counted(one.count, 'fire')}, the first {first})"
+
+
+def secrets(session: Session) -> Iterator[Finding]:
+    """Yield a warning for jobs with arguments that look like passwords in plain text."""
+    living = select(Job.name, Job.kwargs).where(Job.deleted_at.is_(None)).order_by(Job.name)
+    rows = session.execute(living.execution_options(yield_per=500))
+    found = [f"{row.name} ({paths[0]})" for row in rows if (paths := literal_secrets(row.kwargs))]
+    if found:
+        verb = "has" if len(found) == 1 else "have"
+        yield Finding(
+            "secrets",
+            Level.WARNING,
+            f"{counted(len(found), 'job')} {verb} a password or a token in plain arguments:"
+            f" {listed(found, most=NAMED)}.",
+            "Store it: jobs-app secret set NAME, and write ${secret:NAME} in its place.",
+        )

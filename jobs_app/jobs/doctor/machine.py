@@ -1,0 +1,171 @@
+"""Checks of the machine and the account of this process: disks, files, address."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import make_url
+
+from jobs_app.core.exposure import is_loopback
+from jobs_app.core.own_files import DATABASE_FILES, SECRET_FILES, others_can_write
+from jobs_app.core.settings import Settings
+from jobs_app.jobs.doctor.findings import Finding, Level
+
+#: File systems of the network (and of shared folders), on which the locks of SQLite do not hold.
+NETWORK_FILESYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs"}
+    | {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "virtiofs", "vboxsf", "prl_fs"}
+)
+
+MOUNTS = Path("/proc/mounts")
+
+MIB = 2**20
+#: Less room than this is a warning, and an error: bytes, and per cent of the disk.
+LOW_BYTES, LOW_PERCENT = 1024 * MIB, 10
+FULL_BYTES, FULL_PERCENT = 100 * MIB, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A directory, and the bytes of its disk."""
+
+    directory: Path
+    total: int
+    free: int
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Yield what is wrong with this machine, account and configuration."""
+    yield from root(os.geteuid())
+    yield from file_modes(settings.data_dir)
+    yield from disk(_disks(settings))
+    yield from network_filesystem(settings, _mounts())
+    yield from open_port(settings)
+
+
+def root(euid: int) -> Iterator[Finding]:
+    """Yield a warning if this process runs as root."""
+    if euid == 0:
+        yield Finding(
+            "root",
+            Level.WARNING,
+            "jobs-app runs as root, and so does each command of a job.",
+            "Run it as a user of its own, or let commands run as another account.",
+        )
+
+
+def file_modes(directory: Path) -> Iterator[Finding]:
+    """Yield errors for files that other users can read, or a directory that they can write."""
+    if not directory.is_dir():
+        return
+    if others_can_write(directory):
+        yield Finding(
+            "file_modes",
+            Level.ERROR,
+            f"Other users can write the data directory {directory}.",
+            f"chmod 700 {directory}",
+        )
+    for name in (*SECRET_FILES, *DATABASE_FILES):
+        file = directory / name
+        if file.exists() and file.stat().st_mode & 0o077:
+            what = "has secrets" if name in SECRET_FILES else "has all jobs and logs"
+            yield Finding(
+                "file_modes",
+                Level.ERROR,
+                f"Other users can read {file}, which {what}.",
+                f"chmod 600 {file}",
+            )
+
+
+def disk(disks: Iterable[Disk]) -> Iterator[Finding]:
+    """Yield a finding for each disk that is nearly full."""
+    for one in disks:
+        percent = 100 * one.free / max(one.total, 1)
+        sentence = f"The disk of {one.directory} has {one.free // MIB:,} MiB left, {percent:.0f} %."
+        remedy = "Make room, or keep less: JOBS_KEEP_DAYS, JOBS_KEEP_LOG_DAYS, JOBS_KEEP_RUNS."
+        if one.free < FULL_BYTES or percent < FULL_PERCENT:
+            yield Finding("disk", Level.ERROR, sentence, remedy)
+        elif one.free < LOW_BYTES and percent < LOW_PERCENT:
+            yield Finding("disk", Level.WARNING, sentence, remedy)
+
+
+def _disks(settings: Settings) -> Iterator[Disk]:
+    """Yield the disk of each directory that is written to; one disk once."""
+    seen = set()
+    file = sqlite_file(settings)
+    for directory in (settings.data_dir, *([] if file is None else [file.parent])):
+        if directory.is_dir() and directory.stat().st_dev not in seen:
+            seen.add(directory.stat().st_dev)
+            usage = shutil.disk_usage(directory)
+            yield Disk(directory, usage.total, usage.free)
+
+
+def sqlite_file(settings: Settings) -> Path | None:
+    """Return the file of the database; None for another one than SQLite."""
+    url = make_url(settings.effective_database_url)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))
+
+
+def network_filesystem(settings: Settings, mounts: dict[Path, str]) -> Iterator[Finding]:
+    """Yield an error if SQLite is on a file system of the network."""
+    file = sqlite_file(settings)
+    if file is None:
+        return
+    directory = file.parent.absolute()
+    places = (place for place in (directory, *directory.parents) if place in mounts)
+    kind = mounts.get(next(places, Path("/")), "")
+    if kind in NETWORK_FILESYSTEMS:
+        yield Finding(
+            "network_filesystem",
+            Level.ERROR,
+            f"The SQLite database {file} is on a {kind} file system, where its locks do not hold"
+            " and its WAL does not work: it can be lost.",
+            "Move JOBS_DATA_DIR to a local disk, or use PostgreSQL (JOBS_DATABASE_URL).",
+        )
+
+
+def _mounts() -> dict[Path, str]:
+    """Return the type of the file system at each mount point; {} where that is not known."""
+    try:
+        lines = MOUNTS.read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    return {Path(_unescaped(words[1])): words[2] for words in map(str.split, lines) if words[2:]}
+
+
+def _unescaped(text: str) -> str:
+    """Return a path of /proc/mounts, where a space is an octal escape (proc(5))."""
+    for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
+def open_port(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding if other machines reach the web server without TLS."""
+    if is_loopback(settings.host):
+        return
+    if not settings.plain_http:
+        yield Finding(
+            "open_port",
+            Level.ERROR,
+            f"JOBS_HOST {settings.host or '(empty)'} lets other machines connect by plain HTTP: the"
+            " web server refuses to start.",
+            "Use 127.0.0.1 with a TLS proxy before it, or set JOBS_PLAIN_HTTP=true where a proxy"
+            " protects it.",
+        )
+        return
+    is_https = urlsplit(settings.public_url or "").scheme == "https"
+    if settings.trusted_proxy is None and not is_https:
+        yield Finding(
+            "open_port",
+            Level.WARNING,
+            f"The web server listens on {settings.host} by plain HTTP, and neither JOBS_PUBLIC_URL"
+            " nor JOBS_TRUSTED_PROXY names a proxy with TLS: whoever reads the network has the"
+            " tokens.",
+            "Put a TLS proxy before it, and set JOBS_PUBLIC_URL to its https address.",
+        )

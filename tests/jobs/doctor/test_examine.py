@@ -1,0 +1,80 @@
+"""All checks together: what cannot be looked at is skipped, and nothing is raised."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
+from jobs_app.jobs.doctor.examine import examine
+from jobs_app.jobs.doctor.findings import Report
+from tests.factories import NOON
+
+
+def report(settings: Settings, database: Database) -> Report:
+    return examine(settings, database.reading, process="this process", at=NOON)
+
+
+def checks(found: Report) -> set[str]:
+    return {finding.check for finding in found.findings}
+
+
+def test_without_redis_and_without_a_scheduler(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=tmp_path, database_url=database_url, redis_url="redis://127.0.0.1:1/0"
+    )
+
+    found = report(settings, database)
+
+    assert {"redis", "redis_password", "scheduler"} <= checks(found)
+    assert found.skipped["redis_eviction"] == "Redis does not answer"
+    assert {"database", "migrations", "queues", "secrets"} <= set(found.passed)
+
+
+def test_no_redis_is_configured(database: Database, database_url: str, tmp_path: Path) -> None:
+    found = report(Settings(data_dir=tmp_path, database_url=database_url), database)
+
+    assert "redis" in checks(found)
+    assert found.skipped["redis_password"] == "no Redis is configured"
+
+
+def test_a_database_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0")
+    database = Database(settings.effective_database_url)
+
+    found = report(settings, database)
+
+    assert "database" in checks(found)
+    assert found.skipped["queues"] == "there is no database"
+    assert not (tmp_path / "jobs.db").exists()
+    database.close()
+
+
+def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    url = "postgresql://jobs@127.0.0.1:1/jobs"
+    settings = Settings(data_dir=tmp_path, database_url=url, redis_url="redis://127.0.0.1:1/0")
+    database = Database(settings.effective_database_url)
+
+    found = report(settings, database)
+
+    assert "database" in checks(found)
+    assert "queues" in found.skipped
+    database.close()
+
+
+@pytest.mark.parametrize("unmigrated_database_url", ["sqlite"], indirect=True)
+def test_a_database_without_tables(unmigrated_database_url: str, tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path, database_url=unmigrated_database_url, redis_url="redis://127.0.0.1:1/0"
+    )
+    database = Database(unmigrated_database_url)
+    with database.session() as session:
+        session.connection()
+
+    found = report(settings, database)
+
+    assert "migrations" in checks(found)
+    assert found.skipped["queues"] == "the database is not migrated"
+    database.close()

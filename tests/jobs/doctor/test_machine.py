@@ -1,0 +1,95 @@
+"""Machines that are set up wrong on purpose: disks, files, account, address."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from jobs_app.core.settings import Settings
+from jobs_app.jobs.doctor import machine
+from jobs_app.jobs.doctor.findings import Finding
+from jobs_app.jobs.doctor.machine import MIB, Disk
+
+
+def levels(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    return [(finding.check, str(finding.level)) for finding in findings]
+
+
+def test_root_is_named() -> None:
+    assert levels(machine.root(0)) == [("root", "warning")]
+    assert levels(machine.root(1000)) == []
+
+
+@pytest.mark.parametrize(
+    "free, total, expected",
+    [
+        (50 * MIB, 100 * MIB, "error"),
+        (900 * MIB, 100_000 * MIB, "error"),
+        (900 * MIB, 20_000 * MIB, "warning"),
+        (900 * MIB, 1000 * MIB, None),
+        (5000 * MIB, 100_000 * MIB, None),
+    ],
+)
+def test_a_disk_that_is_nearly_full(free: int, total: int, expected: str | None) -> None:
+    found = levels(machine.disk([Disk(Path("/data"), total, free)]))
+
+    assert found == ([] if expected is None else [("disk", expected)])
+
+
+@pytest.mark.parametrize("name, mode", [("secret-key", 0o640), ("jobs.db", 0o604)])
+def test_a_file_that_others_can_read(tmp_path: Path, name: str, mode: int) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / name).write_text("x")
+    (tmp_path / name).chmod(mode)
+
+    (found,) = machine.file_modes(tmp_path)
+
+    assert (found.check, found.level) == ("file_modes", "error")
+    assert found.remedy == f"chmod 600 {tmp_path / name}"
+    (tmp_path / name).chmod(0o600)
+    assert list(machine.file_modes(tmp_path)) == []
+
+
+def test_a_directory_that_others_can_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+
+    assert levels(machine.file_modes(tmp_path)) == [("file_modes", "error")]
+
+
+@pytest.mark.parametrize("kind, is_found", [("nfs4", True), ("fuse.sshfs", True), ("ext4", False)])
+def test_sqlite_on_a_file_system_of_the_network(kind: str, is_found: bool, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "a", database_url=f"sqlite:///{tmp_path}/a/jobs.db")
+    mounts = {Path("/"): "ext4", tmp_path: kind, tmp_path / "b": "nfs"}
+
+    found = levels(machine.network_filesystem(settings, mounts))
+
+    assert found == ([("network_filesystem", "error")] if is_found else [])
+
+
+def test_postgresql_needs_no_disk_here(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, database_url="postgresql://db/jobs")
+
+    assert levels(machine.network_filesystem(settings, {Path("/"): "nfs"})) == []
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ({"host": "127.0.0.1"}, None),
+        ({"host": "0.0.0.0"}, "error"),
+        ({"host": "0.0.0.0", "plain_http": True}, "warning"),
+        (
+            {"host": "0.0.0.0", "plain_http": True, "public_url": "https://jobs.example.org"},
+            None,
+        ),
+        ({"host": "0.0.0.0", "plain_http": True, "trusted_proxy": "10.0.0.1"}, None),
+    ],
+)
+def test_a_port_open_to_the_network(
+    tmp_path: Path, values: dict[str, object], expected: str | None
+) -> None:
+    settings = Settings(data_dir=tmp_path, **values)  # type: ignore[arg-type]  # checked by pydantic
+
+    found = levels(machine.open_port(settings))
+
+    assert found == ([] if expected is None else [("open_port", expected)])
