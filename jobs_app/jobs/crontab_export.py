@@ -90,10 +90,17 @@ def _block(job: Mapping[str, Any], notes: list[str]) -> tuple[str, list[str]]:
     if lost := sorted(_lost(job)):
         notes.append(f"{name}: cron has nothing for {', '.join(lost)}.")
         lines.append(f"# cron has nothing for: {', '.join(lost)}")
-    if job.get("state") != JobState.ACTIVE:
-        notes.append(f"{name}: {job.get('state')}, so its line is a comment.")
-        return zone, [*lines, *(f"# {job.get('state')}: {entry}" for entry in entries)]
+    if (idle := _idle(job)) is not None:
+        notes.append(f"{name}: {idle}, so its line is a comment.")
+        return zone, [*lines, *(f"# {idle}: {entry}" for entry in entries)]
     return zone, [*lines, *entries]
+
+
+def _idle(job: Mapping[str, Any]) -> str | None:
+    """Return why a job runs nothing by itself now; None if it does."""
+    if job.get("observe"):
+        return "observes"
+    return None if job.get("state") == JobState.ACTIVE else str(job.get("state"))
 
 
 def _first_line(job: Mapping[str, Any]) -> str:

@@ -114,11 +114,14 @@ def test_fields_that_cron_lacks_are_named() -> None:
     assert "nightly: cron has nothing for max_runs, notify, time_limit_seconds." in written.notes
 
 
-def test_a_paused_job_is_a_comment() -> None:
-    written = crontab([a_job(state="paused")])
+@pytest.mark.parametrize(
+    "facts, word", [({"state": "paused"}, "paused"), ({"observe": True}, "observes")]
+)
+def test_a_job_that_runs_nothing_is_a_comment(facts: dict[str, Any], word: str) -> None:
+    written = crontab([a_job(**facts)])
 
-    assert lines_of(a_job(state="paused")) == []
-    assert "# paused: 30 2 * * * make report" in written.text
+    assert lines_of(a_job(**facts)) == []
+    assert f"# {word}: 30 2 * * * make report" in written.text
 
 
 def test_our_importer_reads_back_the_same_command_and_input() -> None:
