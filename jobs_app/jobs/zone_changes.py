@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
 from jobs_app.core.text import rfc3339
+from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.processes import ZoneFile
 from jobs_app.schedules import zone_data, zone_fires
@@ -53,6 +54,12 @@ class MovedFires:
     count: int
     before: datetime | None
     after: datetime | None
+
+
+def note_zones_in(database: Database, at: datetime) -> None:
+    """Note the zone files in *database*, as the active scheduler does now and then."""
+    with database.session() as session:
+        note_zone_files(session, by="scheduler", at=at)
 
 
 def note_zone_files(session: Session, *, by: str, at: datetime) -> list[MovedFires]:

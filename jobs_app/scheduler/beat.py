@@ -27,7 +27,7 @@ from jobs_app.db.engine import Database
 from jobs_app.db.errors import is_outage, with_sqlstate
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
-from jobs_app.jobs.zone_changes import note_zone_files
+from jobs_app.jobs.zone_changes import note_zones_in
 from jobs_app.notifications.sender import Sender
 from jobs_app.runs.messages import Message, publish
 from jobs_app.scheduler.foreign_entries import ForeignEntries
@@ -117,7 +117,7 @@ class JobsScheduler(RedBeatScheduler):
         self._pruner = PrunerThread(
             Pruner(self._database, settings),
             lambda: self._active_since is not None,
-            self._note_zones,
+            partial(note_zones_in, self._database),
         )
         self._pruner.start()
         warn_of_ignored_schedules(app, settings.import_modules, self._database)
@@ -307,10 +307,6 @@ class JobsScheduler(RedBeatScheduler):
                 row = {"id": self._id, "name": name, "pid": os.getpid(), "started_at": at}
                 session.add(SchedulerProcess(**row, **values, tzdata=zone_data.version()))
         self._has_row = True
-
-    def _note_zones(self, at: datetime) -> None:
-        with self._database.session() as session:
-            note_zone_files(session, by="scheduler", at=at)
 
     def _wait(self, next_due_at: datetime | None, is_redis_up: bool) -> None:
         """Sleep until the next entry is due, or until a change wakes the scheduler."""

@@ -30,7 +30,7 @@ def test_the_version_is_read_from_the_directory(folder: Path) -> None:
     assert zone_data.version() == "2025b"
 
 
-def test_data_without_a_version_is_told_apart_by_its_content(folder: Path) -> None:
+def test_data_without_a_version_is_known_by_its_content(folder: Path) -> None:
     first = zone_data.version()
     zone_data.version.cache_clear()
     (folder / "Europe").mkdir()

@@ -112,8 +112,8 @@ def queues(session: Session) -> Iterator[Finding]:
                 "queues",
                 Level.ERROR if waits else Level.WARNING,
                 queue.warning,
-                f"Start one: JOBS_WORKER_QUEUES={queue.name} jobs-app worker, or change the queue"
-                " of the jobs.",
+                f"Start one: jobs-app worker --queues {queue.name}. Or change the queue of the"
+                " jobs.",
             )
 
 

@@ -79,7 +79,7 @@ def test_a_queue_without_a_worker(database: Database) -> None:
 
     assert levels(found) == [("queues", "warning"), ("queues", "error")]
     assert "'nobody': 1 job names it" in found[0].sentence
-    assert "JOBS_WORKER_QUEUES=waiting" in found[1].remedy
+    assert "jobs-app worker --queues waiting" in found[1].remedy
     assert idle.queue == "nobody"
 
 
