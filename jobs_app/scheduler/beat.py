@@ -2,8 +2,6 @@
 
 import logging
 import math
-import os
-import socket
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,17 +13,15 @@ from celery import Celery
 from celery.signals import beat_init
 from redbeat.schedulers import RedBeatScheduler, acquire_distributed_beat_lock, get_redis
 from redis.exceptions import RedisError
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs_app.celery_app import JobsCelery
 from jobs_app.core import clock, process
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.db import installation
-from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import is_outage, with_sqlstate
-from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs.redbeat_entries import Projection, shared_prefix
 from jobs_app.jobs.zone_changes import note_zones_in
 from jobs_app.notifications.sender import Sender
@@ -37,11 +33,11 @@ from jobs_app.scheduler.janitor import Janitor
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from jobs_app.scheduler.lock import SchedulerLock, Taking
 from jobs_app.scheduler.observers import Observers
+from jobs_app.scheduler.process_row import ProcessRow
 from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.redis_thread import RedisThread
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
-from jobs_app.schedules import zone_data
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +121,10 @@ class JobsScheduler(RedBeatScheduler):
             self, are_allowed=settings.foreign_entries, run_call=self._redis.run
         )
         self._sender = Sender(self._database, settings, counts=counts)
-        self._id = new_run_id()
+        self._row = ProcessRow(self._database)
         self._installation_id: UUID | None = None
         self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
         self._is_database_in_doubt = False
-        self._has_row = False
         self._lock = SchedulerLock(
             get_redis(app), self.lock_key, seconds=settings.scheduler_lock_seconds
         )
@@ -297,16 +292,7 @@ class JobsScheduler(RedBeatScheduler):
         if monotonic < self._next_note:
             return
         self._next_note = monotonic + NOTE_SECONDS
-        values = {"ticked_at": at, "is_active": self._active_since is not None}
-        with self._database.session() as session, session.begin():
-            if self._has_row:
-                mine = update(SchedulerProcess).where(SchedulerProcess.id == self._id)
-                session.execute(mine.values(**values))
-            else:
-                name = f"scheduler@{socket.gethostname()}"
-                row = {"id": self._id, "name": name, "pid": os.getpid(), "started_at": at}
-                session.add(SchedulerProcess(**row, **values, tzdata=zone_data.version()))
-        self._has_row = True
+        self._row.note(at, is_active=self._active_since is not None)
 
     def _wait(self, next_due_at: datetime | None, is_redis_up: bool) -> None:
         """Sleep until the next entry is due, or until a change wakes the scheduler."""
@@ -344,10 +330,7 @@ class JobsScheduler(RedBeatScheduler):
 
     def _sign_off(self) -> None:
         try:
-            with self._database.session() as session, session.begin():
-                row = session.get(SchedulerProcess, self._id)
-                if row is not None:
-                    session.delete(row)
+            self._row.remove()
         except SQLAlchemyError as error:
             log.info("scheduler_not_signed_off error=%s", error)
         self._parts_made = False

@@ -25,6 +25,9 @@ MOST_QUEUES = 1000
 #: Jobs, or fires, that a finding names.
 NAMED = 10
 
+#: An active scheduler notes its ticks this often, with some room; seconds.
+NOTED_SECONDS = 4
+
 #: The least lock of a scheduler: a tick of a full batch may take seconds on a busy machine.
 LEAST_LOCK_SECONDS = 4
 
@@ -65,14 +68,14 @@ def scheduler_lock(
 ) -> Iterator[Finding]:
     """Yield a warning if ticks may last longer than the lock of the active scheduler.
 
-    A scheduler notes each second that it ticks, and extends its lock each quarter of it.
+    A scheduler extends its lock each quarter of it, between two ticks.
     """
     seconds = settings.scheduler_lock_seconds
     remedy = "Raise JOBS_SCHEDULER_LOCK_SECONDS (8 by default, 15 at most), or lower"
     remedy += " JOBS_SCHEDULER_BATCH."
     for scheduler in living:
         silent = (at - scheduler.ticked_at).total_seconds()
-        if scheduler.is_active and silent > seconds:
+        if scheduler.is_active and silent > seconds + NOTED_SECONDS:
             yield Finding(
                 "scheduler_lock",
                 Level.WARNING,

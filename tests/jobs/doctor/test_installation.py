@@ -54,7 +54,7 @@ def test_no_scheduler_looks(database: Database) -> None:
         assert levels(installation.schedulers(session, Settings(), at=NOON)) == []
 
 
-@pytest.mark.parametrize("seconds, silence, count", [(8, 9, 1), (8, 2, 0), (2, 0, 1), (2, 3, 2)])
+@pytest.mark.parametrize("seconds, silence, count", [(8, 13, 1), (8, 11, 0), (2, 0, 1), (2, 7, 2)])
 def test_a_lock_that_is_shorter_than_a_tick(
     database: Database, seconds: int, silence: int, count: int
 ) -> None:
