@@ -4,8 +4,8 @@ import dataclasses
 import json
 import math
 import numbers
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Set, ValuesView
 from enum import Enum
 from typing import Any
 
@@ -168,13 +168,23 @@ def _parts(value: Any) -> list[Any] | dict[Any, Any] | None:
                 return value.model_dump(mode="json")
             case Mapping():
                 return {key: value[key] for key in value}
-            case list() | tuple():
+            case list() | tuple() | deque() | range() | ValuesView():
                 return list(value)
+            case Set():
+                return _in_order(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     except Exception:  # noqa: BLE001  # user objects may raise anything
         return None
     return None
+
+
+def _in_order(values: Set[Any]) -> list[Any]:
+    """Return the values of a set, sorted if they can be: the same set is the same JSON."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return list(values)
 
 
 def _digits(integer: int) -> str:

@@ -1,31 +1,27 @@
 """Type hints of a task's arguments: resolved, made into checks, and whether they convert."""
 
-import dataclasses
 import inspect
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Iterable
 from enum import Enum
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-from uuid import UUID
-
-from pydantic import (
-    BaseModel,
-    PydanticSchemaGenerationError,
-    PydanticUserError,
-    SecretStr,
-    TypeAdapter,
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
 )
+
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
 #: The errors of user code that describes a task. A class that ends the process it is asked in
 #: would end a thread of the web server, and the request would get no answer.
 USER_ERRORS = (Exception, SystemExit, KeyboardInterrupt)
 
-#: Types that have no JSON value: a task gets one that is made from JSON.
-_CONVERTED = (
-    *(datetime, date, time, timedelta, Decimal, UUID, Enum, PurePath, bytes),
-    *(tuple, set, frozenset, BaseModel, SecretStr),
-)
+#: Types whose values are JSON already, and `object`, which is any.
+_JSON_TYPES = (str, int, float, bool, type(None), list, dict, object)
 
 
 def resolved_hint(annotation: Any, run: Any) -> Any:
@@ -64,15 +60,24 @@ def is_converted(hint: Any, keeps: tuple[type, ...], seen: set[int]) -> bool:
     seen.add(id(hint))
     if hasattr(hint, "__value__"):
         return is_converted(hint.__value__, keeps, seen)
+    if (supertype := getattr(hint, "__supertype__", None)) is not None:
+        return is_converted(supertype, keeps, seen)
     origin = get_origin(hint)
     if origin is Literal:
         return any(isinstance(value, Enum) for value in get_args(hint))
     if origin is Annotated:
         return is_converted(get_args(hint)[0], keeps, seen)
     kind = origin or hint
-    if isinstance(kind, TypeVar) or not isinstance(kind, type):
-        return any(is_converted(part, keeps, seen) for part in get_args(hint))
-    if issubclass(kind, keeps):
-        return False
-    is_special = issubclass(kind, _CONVERTED) or dataclasses.is_dataclass(kind)
-    return is_special or any(is_converted(part, keeps, seen) for part in get_args(hint))
+    if not isinstance(kind, type) or kind in _JSON_TYPES or inspect.isabstract(kind):
+        return any(is_converted(part, keeps, seen) for part in _parts(hint))
+    if is_typeddict(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        return any(is_converted(part, keeps, seen) for part in hints.values())
+    # Any other class that has a check makes its values of JSON.
+    return not issubclass(kind, keeps)
+
+
+def _parts(hint: Any) -> Iterable[Any]:
+    if isinstance(hint, TypeVar):
+        return hint.__constraints__ or (hint.__bound__,)
+    return get_args(hint)

@@ -1,12 +1,17 @@
 """The arguments that a task takes are those of its signature."""
 
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from ipaddress import IPv4Address
+from typing import Any, NewType, NotRequired, TypeVar
 
 import pytest
 from celery import Celery
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from jobs_app.tasks.arguments import arguments_of
 from tests.tasks.sample_tasks import Colour, Row, Window, app, faults
@@ -257,6 +262,53 @@ def test_values_are_converted_to_the_types_of_the_hints() -> None:
         "level": 3,
         "anything": {"at": "2026-12-01"},
     }
+
+
+Moment = NewType("Moment", datetime)
+
+
+class Options(TypedDict):
+    """Fields of a dictionary, of which one is no JSON."""
+
+    since: NotRequired[Moment]
+    deep: bool
+
+
+MomentOrAny = TypeVar("MomentOrAny", bound=Moment)
+
+
+@pytest.mark.parametrize(
+    "hint, value, expected",
+    [
+        (IPv4Address, "10.0.0.1", IPv4Address("10.0.0.1")),
+        (re.Pattern[str], "a+", re.compile("a+")),
+        (deque[int], [1], deque([1])),
+        (Moment, "2026-12-01T00:00:00Z", datetime(2026, 12, 1, tzinfo=UTC)),
+        (MomentOrAny, "2026-12-01T00:00:00Z", datetime(2026, 12, 1, tzinfo=UTC)),
+        (
+            Options,
+            {"since": "2026-12-01T00:00:00Z", "deep": True},
+            {"since": datetime(2026, 12, 1, tzinfo=UTC), "deep": True},
+        ),
+        (Sequence[int], [1], [1]),
+        (Mapping[str, object], {"a": 1}, {"a": 1}),
+        (int | None, None, None),
+    ],
+)
+def test_a_value_becomes_whatever_type_the_hint_has(hint: Any, value: Any, expected: Any) -> None:
+    other = Celery("tests.types", set_as_current=False)
+
+    def task(it):
+        """Take one argument."""
+
+    task.__annotations__ = {"it": hint}
+    arguments = arguments_of(other.task(shared=False, name="typed")(task))
+    assert arguments is not None
+
+    converted = arguments.converted({"it": value})["it"]
+
+    assert converted == expected
+    assert type(converted) is type(expected)
 
 
 def test_a_json_value_stays_the_same_object() -> None:
