@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from jobs_app.cli.completion import parts_of
+from jobs_app.cli.param_type import ParamType
 from jobs_app.cli.zones import shown_zone
 from jobs_app.core.durations import seconds_of
 from jobs_app.core.escape_sequences import plain
@@ -43,7 +44,7 @@ def one_line(text: str) -> str:
     return " ".join(plain(text).split())
 
 
-class Duration(click.ParamType[float]):
+class Duration(ParamType[float]):
     """Seconds, written as 90, 30s, 5m, 1h30m, 1.5h, 90min or 2d."""
 
     name = "duration"
@@ -59,7 +60,7 @@ class Duration(click.ParamType[float]):
         return int(seconds) if seconds == int(seconds) else seconds
 
 
-class Interval(click.ParamType[float | str]):
+class Interval(ParamType[float | str]):
     """Seconds, written as a duration; or whole days, weeks, months or years, as "2 weeks"."""
 
     name = "interval"
@@ -73,7 +74,7 @@ class Interval(click.ParamType[float | str]):
         return Duration().convert(value, param, ctx)
 
 
-class Instant(click.ParamType[TypedTime]):
+class Instant(ParamType[TypedTime]):
     """A time as people type it, see `typed_time`; the command reads it in its zone."""
 
     name = "time"
@@ -89,10 +90,10 @@ class Instant(click.ParamType[TypedTime]):
             self.fail(str(error), param, ctx)
 
 
-class OrNone(click.ParamType[Any]):
+class OrNone(ParamType[Any]):
     """Another type, or the word none, which means null."""
 
-    def __init__(self, type_: click.ParamType[Any]) -> None:
+    def __init__(self, type_: ParamType[Any]) -> None:
         self.type = type_
         self.name = f"{type_.name}|none"
 
@@ -104,7 +105,7 @@ class OrNone(click.ParamType[Any]):
         return self.type.convert(value, param, ctx)
 
 
-class Outcomes(click.ParamType[list[str]]):
+class Outcomes(ParamType[list[str]]):
     """Outcomes of an attempt that may be tried again, with commas between them."""
 
     name = "OUTCOME,…"

@@ -17,6 +17,7 @@ from jobs_app.cli.completion import Completion, key_names, queue_names, task_nam
 from jobs_app.cli.format import Duration, OrNone, Outcomes
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
+from jobs_app.cli.param_type import ParamType
 from jobs_app.cli.problem_text import FieldOption
 from jobs_app.cli.schedule_json import schedules_in
 from jobs_app.cli.schedule_options import SCHEDULE_PARAMETERS, schedule_options, schedules_from
@@ -50,7 +51,7 @@ class Option:
 
     spec: FieldSpec
     path: tuple[str, ...]
-    type: click.ParamType[Any]
+    type: ParamType[Any]
 
     @property
     def flag(self) -> str:
@@ -89,7 +90,7 @@ def _options(source: type, path: tuple[str, ...] = ()) -> Iterator[Option]:
             yield Option(spec, (*path, field.name), OrNone(type_) if takes_none else type_)
 
 
-def _click_type(name: str, kind: Any) -> click.ParamType[Any]:
+def _click_type(name: str, kind: Any) -> ParamType[Any]:
     if name.endswith("_seconds"):
         return Duration()
     if get_origin(kind) is Literal:

@@ -70,7 +70,7 @@ def options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
     return add_options
 
 
-def choice_of(values: Iterable[StrEnum]) -> click.Choice[str]:
+def choice_of(values: Iterable[StrEnum]) -> "click.Choice[str]":
     """Return the type of an option that takes one of these values."""
     return click.Choice([value.value for value in values])
 

@@ -5,7 +5,15 @@ another thread may run between any two of them.
 """
 
 from collections.abc import Iterable, Sequence
+from inspect import Parameter, signature
 from typing import Any
+
+from redis.connection import ConnectionPool
+
+#: Before version 5.3, redis-py wants the name of a command with it, which it does not use.
+_WANTS_NAME = (
+    signature(ConnectionPool.get_connection).parameters["command_name"].default is Parameter.empty
+)
 
 
 def packed(words: Sequence[str]) -> bytes:
@@ -22,7 +30,7 @@ def execute(pool: Any, commands: Iterable[Sequence[str]]) -> None:
 
     Nothing is retried. Raises the errors of redis-py.
     """
-    connection = pool.get_connection()
+    connection = pool.get_connection("LPUSH") if _WANTS_NAME else pool.get_connection()
     try:
         for words in commands:
             connection.send_packed_command([packed(words)])

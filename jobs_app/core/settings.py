@@ -146,7 +146,7 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
     worker_prefetch: bool = Field(
         True,
         description="Fetch messages early and write finishes late, which is faster for short runs; "
-        "false: Celery's stock way, without hooks into its private parts.",
+        "false: Celery's stock way, without hooks into its private parts (from Celery 5.6 on).",
     )
     new_privileges: bool = Field(
         False, description="Let programs of jobs gain rights by setuid files, as `sudo` (Linux)."

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from weakref import WeakKeyDictionary
 
 from celery import Celery
-from kombu import exceptions as kombu_exceptions
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 BROKER_ERRORS: tuple[type[Exception], ...] = (
     RedisError,
     OperationalError,
-    kombu_exceptions.BatchPublishError,  # type: ignore[attr-defined]  # the stubs lack it
     OSError,
 )
 

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from celery import Task
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
@@ -20,6 +19,7 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.text import did_you_mean
 from jobs_app.core.validation_messages import Place, faults, json_pointer
 from jobs_app.secrets import references
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.argument_docs import descriptions_of
 from jobs_app.tasks.argument_types import USER_ERRORS, adapter_of, is_converted, resolved_hint
 from jobs_app.tasks.parameters import (
@@ -31,8 +31,6 @@ from jobs_app.tasks.parameters import (
     parameters_of,
     positional_names,
 )
-
-AnyTask = Task[Any, Any]
 
 #: Most faults of one argument that are reported: a list may hold thousands of wrong entries.
 MOST_FAULTS = 20

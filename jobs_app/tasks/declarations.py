@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from celery import Celery, Task
+from celery import Celery
 
 from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.settings import Settings
+from jobs_app.tasks.any_task import AnyTask
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Declaration:
         return values
 
 
-def declaration_of(task: Task[Any, Any]) -> Declaration:
+def declaration_of(task: AnyTask) -> Declaration:
     """Return what the code of *task* declares; an application that cannot be read adds nothing."""
     try:
         return _read(task)
@@ -71,7 +72,7 @@ def declaration_of(task: Task[Any, Any]) -> Declaration:
         return Declaration()
 
 
-def _read(task: Task[Any, Any]) -> Declaration:
+def _read(task: AnyTask) -> Declaration:
     app = task.app
     is_ours = isinstance(getattr(app, "settings", None), Settings)
     options = {name: getattr(task, name, None) for name in (*_LIMITS, "queue", "priority")}

@@ -10,8 +10,9 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.json_storage import as_json
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import did_you_mean, plain
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.argument_types import USER_ERRORS
-from jobs_app.tasks.arguments import AnyTask, TaskArguments, arguments_of
+from jobs_app.tasks.arguments import TaskArguments, arguments_of
 from jobs_app.tasks.declarations import Declaration, declaration_of
 from jobs_app.tasks.reported import ReportedTask
 from jobs_app.tasks.task_info import TaskInfo

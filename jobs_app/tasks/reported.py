@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery
 
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.arguments import TaskArguments
 from jobs_app.tasks.declarations import Declaration
 from jobs_app.tasks.schema_arguments import arguments_of_schema
 from jobs_app.tasks.task_info import TaskInfo
 
 
-class ReportedTask(Task[Any, Any]):
+class ReportedTask(AnyTask):
     """Stands for a task of a worker; it cannot be called here."""
 
     abstract = True

@@ -19,6 +19,7 @@ from celery import Celery, Task
 from celery.local import Proxy
 
 from jobs_app.core.process_log import protect_log
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import TaskOutcome
 from jobs_app.tasks.import_notes import ProcessEnded, checked_import
 from jobs_app.tasks.module_path import import_from_path
@@ -50,7 +51,7 @@ class NotLoaded(TaskOutcome):
     """The module or the application of the task cannot be loaded: failed."""
 
 
-class BrokenTask(Task[Any, Any]):
+class BrokenTask(AnyTask):
     """Takes the place of a task whose module or application is broken: it always fails.
 
     The task itself would run in our application, without the context of its own one.
@@ -123,7 +124,7 @@ def register_user_tasks(
     app.finalize()
     # A shared task names the current application as its own one, here also for `apps_in`.
     app.set_current()
-    candidates: dict[str, list[tuple[int, Task[Any, Any], BrokenModule | None]]] = {}
+    candidates: dict[str, list[tuple[int, AnyTask, BrokenModule | None]]] = {}
     for owner in _owners(app, modules, broken):
         for name, task in owner.tasks.items():
             if not name.startswith("celery.") and not _is_ours(task):
@@ -154,7 +155,7 @@ class _Owner:
     """An application, or a broken module, with the tasks that may be its own."""
 
     homes: Sequence[str]
-    tasks: Mapping[str, Task[Any, Any]]
+    tasks: Mapping[str, AnyTask]
     error: BrokenModule | None = None
 
 
@@ -205,7 +206,7 @@ def homes_of_apps(modules: Iterable[str]) -> dict[Celery, list[str]]:
     return homes
 
 
-def _tasks_of(user_app: Celery) -> Mapping[str, Task[Any, Any]]:
+def _tasks_of(user_app: Celery) -> Mapping[str, AnyTask]:
     """Return the tasks of an application; none if it cannot be configured.
 
     Its module is broken then (`load`), and named as such.

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from celery import Task
-
 from jobs_app.core.json_storage import MOST_DEPTH, depth_of
 from jobs_app.core.text import plain, text_of
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.arguments import TaskArguments, arguments_of
 
 
@@ -28,7 +27,7 @@ class CallArguments:
     _stored: Mapping[str, Any]
 
     @classmethod
-    def of(cls, task: Task[Any, Any], stored: dict[str, Any]) -> "CallArguments":
+    def of(cls, task: AnyTask, stored: dict[str, Any]) -> "CallArguments":
         """Return the arguments for a run with the kwargs *stored*; raises ValueError."""
         signature = arguments_of(task)
         if signature is None:

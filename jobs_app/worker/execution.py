@@ -17,7 +17,7 @@ from uuid import UUID
 
 from billiard.einfo import ExceptionInfo
 from billiard.pool import SIG_SOFT_TIMEOUT
-from celery import Task, shared_task
+from celery import shared_task
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -31,6 +31,7 @@ from jobs_app.runs.finish import finish_unreadable
 from jobs_app.runs.finish_and_claim import finish_and_claim
 from jobs_app.runs.messages import read_arguments
 from jobs_app.runs.outcome import Outcome
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.finish_run import RETRY_DATABASE_SECONDS, finish_run, queue_next
@@ -59,7 +60,7 @@ logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 LEASE_WAIT_SECONDS = 3.0
 
 
-class RunTask(Task[[str, int], None]):
+class RunTask(AnyTask):
     """The task that every message names; with prefetch it has a strategy of ours."""
 
     ignore_result = True

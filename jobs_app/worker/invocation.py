@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from billiard.einfo import ExceptionInfo
-from celery import Signature, Task, states
+from celery import Signature, states
 from celery.app.trace import build_tracer
 from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Retry
@@ -15,6 +15,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.outcome import Outcome
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import current_run
 from jobs_app.tasks.user_apps import why_unknown
 from jobs_app.worker.call_arguments import CallArguments
@@ -82,7 +83,7 @@ def call(process: Process, claimed: ClaimedRun, injection: Injection) -> Outcome
     return failed(info.retval, text)
 
 
-def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
+def _tracer(process: Process, task: AnyTask) -> Callable[..., Any]:
     """Return Celery's tracer of *task*; `eager` keeps result backends out of it."""
     tracer = process.tracers.get(task.name)
     if tracer is None:
@@ -95,7 +96,7 @@ def _tracer(process: Process, task: Task[Any, Any]) -> Callable[..., Any]:
     return tracer
 
 
-def adapt_coroutine_tasks(tasks: Iterable[Task[Any, Any]]) -> None:
+def adapt_coroutine_tasks(tasks: Iterable[AnyTask]) -> None:
     """Make the tasks among *tasks* that are coroutine functions run to their end.
 
     Also those that a message of the user's own starts, without a run: Celery would drop
@@ -106,12 +107,12 @@ def adapt_coroutine_tasks(tasks: Iterable[Task[Any, Any]]) -> None:
             _adapt_run(task)
 
 
-def _name_of_run(task: Task[Any, Any]) -> str:
+def _name_of_run(task: AnyTask) -> str:
     """Return the name of a task's method `run`, below that of `autoretry_for`."""
     return "_orig_run" if hasattr(task, "_orig_run") else "run"
 
 
-def _adapt_run(task: Task[Any, Any]) -> None:
+def _adapt_run(task: AnyTask) -> None:
     """Make the method `run` of a task await its coroutine, and refuse work not done yet.
 
     Below `autoretry_for`, which then sees the errors of the coroutine. User code that calls
@@ -160,7 +161,7 @@ class _Replaced(Ignore):
         self.result = result
 
 
-def _adapt_methods(task: Task[Any, Any]) -> None:
+def _adapt_methods(task: AnyTask) -> None:
     """Make Celery's methods of a task act on its run.
 
     `self.retry(throw=False)` raises nothing, so it is noted on the request. `self.replace(…)`
@@ -197,7 +198,7 @@ def _adapt_methods(task: Task[Any, Any]) -> None:
     task.on_replace = run_replacement  # type: ignore[method-assign, assignment]  # as said
 
 
-def _adapt_is_aborted(task: Task[Any, Any]) -> None:
+def _adapt_is_aborted(task: AnyTask) -> None:
     """Make `self.is_aborted()` of an AbortableTask tell whether its run was cancelled.
 
     About the task of another id Celery asks the result backend, which may be none.

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Mapping
 
 from celery import signals as celery_signals
+from celery.app.defaults import NAMESPACES
 from celery.exceptions import SecurityWarning
 
 from jobs_app.celery_app import make_celery, pool_name
 from jobs_app.core import json_log, process
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.fork_server import plain_environment, preload
 from jobs_app.core.process_log import configure_log
 from jobs_app.core.settings import Settings
@@ -30,6 +32,8 @@ def main(settings: Settings) -> int:
     SIGTERM lets active runs finish. SIGQUIT gives them ten seconds and then ends them; the
     retry policy decides whether they run again.
     """
+    if not settings.worker_prefetch and "disable_prefetch" not in NAMESPACES["worker"]:
+        raise ConfigurationError("JOBS_WORKER_PREFETCH=false needs Celery 5.6 or later.")
     configure_log(settings, process="worker")
     json_log.add_context(_log_context)
     prepare_worker()

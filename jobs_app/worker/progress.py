@@ -8,12 +8,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from celery import Task
-
 from jobs_app.core import clock
 from jobs_app.core.json_storage import TooLarge, as_json
 from jobs_app.core.text import rfc3339, text_of
 from jobs_app.db.errors import error_name, is_outage
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.celery_progress import from_celery
 from jobs_app.tasks.context import current_run
 from jobs_app.worker.output.routing import leave_run_output
@@ -127,7 +126,7 @@ class Progress:
         }
 
 
-def divert_update_state(task: Task[Any, Any]) -> None:
+def divert_update_state(task: AnyTask) -> None:
     """Make `self.update_state()` of *task* report the progress of the current run."""
     original = task.update_state
 

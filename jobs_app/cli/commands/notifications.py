@@ -26,6 +26,7 @@ from jobs_app.cli.output import (
     print_text,
     print_warnings,
 )
+from jobs_app.cli.param_type import ParamType
 from jobs_app.cli.paths import channel_path
 from jobs_app.cli.run_ids import run_id_of
 from jobs_app.cli.run_view import instant_text
@@ -39,7 +40,7 @@ name_argument = click.argument("name", shell_complete=channel_names)
 SECRET_BYTES = 32
 
 
-class Events(click.ParamType[list[str]]):
+class Events(ParamType[list[str]]):
     """Events, with commas between them, or `all`."""
 
     name = "EVENT,…"

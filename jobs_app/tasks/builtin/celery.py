@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
-from celery import Task, shared_task
+from celery import shared_task
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
@@ -18,6 +18,7 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import CancelMode
 from jobs_app.secrets import references
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.celery_client import CeleryClient
 from jobs_app.tasks.celery_message import TaskMessage, TaskState, task_id
 from jobs_app.tasks.celery_progress import from_celery
@@ -81,7 +82,7 @@ class CeleryResult(TypedDict):
     duration_seconds: float
 
 
-class CeleryTask(Task[Any, Any]):
+class CeleryTask(AnyTask):
     """The base of `celery`: checks that its servers are secrets."""
 
     abstract = True

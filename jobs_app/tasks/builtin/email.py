@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Annotated, Any, TypedDict
 
-from celery import Task, shared_task
+from celery import shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -23,6 +23,7 @@ from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.smtp_url import MailServer
 from jobs_app.core.text import reason_of
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
 
 #: Most bytes of a log that are attached: its end.
@@ -84,7 +85,7 @@ class EmailResult(TypedDict):
     duration_seconds: float
 
 
-class EmailTask(Task[Any, Any]):
+class EmailTask(AnyTask):
     """The base of `email`: warns about missing settings."""
 
     abstract = True

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
-from celery import Task, shared_task
+from celery import shared_task
 from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.text import counted
 from jobs_app.core.validation_messages import json_pointer
 from jobs_app.tasks import http_headers
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
 from jobs_app.tasks.http_client import Answer, HttpClient
 from jobs_app.tasks.http_request import Request, checked_url, port_of
@@ -102,7 +103,7 @@ class HttpResult(TypedDict):
     retries: int
 
 
-class HttpTask(Task[Any, Any]):
+class HttpTask(AnyTask):
     """The base of `http`: checks its arguments against each other."""
 
     abstract = True

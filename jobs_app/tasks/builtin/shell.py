@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any
 
-from celery import Task, shared_task
+from celery import shared_task
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -16,6 +16,7 @@ from jobs_app.core.command_limits import Limits, Numbers, limits_sentence, toget
 from jobs_app.core.errors import FieldError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import counted
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.command import CommandEnd, Program, run_command
 from jobs_app.tasks.command_account import (
     Account,
@@ -106,7 +107,7 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 Variables = Annotated[dict[VariableName, str], AfterValidator(_short_variables)]
 
 
-class ShellTask(Task[Any, Any]):
+class ShellTask(AnyTask):
     """The base of `shell`: checks its shell and account, and warns of what is not as in cron."""
 
     abstract = True

@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 from weakref import ref
 
-from celery import Celery, Task
+from celery import Celery
 from celery.exceptions import InvalidTaskError
 from celery.worker.state import task_ready, task_reserved
 
 from jobs_app.runs.messages import read_arguments
+from jobs_app.tasks.any_task import AnyTask
 from jobs_app.worker.celery_hooks.events import EventRequest
 from jobs_app.worker.celery_hooks.prefetch import Prefetch
 from jobs_app.worker.execution import run_in_pool
@@ -81,7 +82,7 @@ class RunRequest(EventRequest):
         self._on_finished(time.monotonic() - self._started_at)
 
 
-def run_strategy(task: Task[Any, Any], app: Celery, consumer: Any) -> Callable[..., None]:
+def run_strategy(task: AnyTask, app: Celery, consumer: Any) -> Callable[..., None]:
     """Return the function that the consumer calls with each message of a run."""
 
     prefetch: Prefetch = consumer.prefetch

@@ -340,7 +340,8 @@ def test_a_prefetch_waits_only_briefly_in_redis(
     with pytest.raises(Empty):
         consuming._brpop_read()
 
-    assert time.monotonic() - began < consuming.brpop_timeout / 2
+    # Before kombu 5.6 the channel waits for a second, and has no name for that.
+    assert time.monotonic() - began < getattr(consuming, "brpop_timeout", 1) / 2
 
 
 def test_a_message_of_another_task_is_not_kept(
