@@ -242,7 +242,9 @@ def follow_schedule(job: Job, *, at: datetime) -> None:
     is_used_up = job.max_runs is not None and (job.runs_started or 0) >= job.max_runs
     following = None if is_used_up else schedules.next_fire(schedule, after=at)
     if following is None:
-        job.state = JobState.ENDED
+        # The next start of jobs-app is a fire, and nobody knows when it comes.
+        if is_used_up or not schedules.fires_on_start(schedule):
+            job.state = JobState.ENDED
         return
     job.next_fire_at = following
     job.next_due_at = schedules.due_at(schedule, following)

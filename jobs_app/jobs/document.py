@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "interval_seconds": ("interval_seconds", "anchor_at"),
     "every": ("every", "anchor_at"),
     "at": ("at",),
+    "on": ("on",),
 }
 
 

@@ -66,9 +66,8 @@ def explain(
         when, is_one_of_many = _in_day(session, name, day)
     history = history_of(session, name, When(at) if when is None else when)
     row = None
-    is_manual = history.job.deleted_at is None and history.rules_at(at).schedule is None
-    if when is None and is_manual:
-        row = explain_runs.newest(session, history.job)
+    if when is None and history.job.deleted_at is None:
+        row = _newest_without_instant(session, history, at=at)
     if when is None:
         when = When(history.newest_fire(at=at) if row is None else row.instant)
     guess = history.rules_at(rough_instant(when))
@@ -88,6 +87,19 @@ def explain(
         previous=context.previous,
         next=context.next,
     )
+
+
+def _newest_without_instant(session: Session, history: JobHistory, *, at: datetime) -> Run | None:
+    """Return the newest run of a job by hand, or of a start that is newer than all other fires."""
+    schedule = history.rules_at(at).schedule
+    if schedule is None:
+        return explain_runs.newest(session, history.job)
+    if not schedules.fires_on_start(schedule):
+        return None
+    row = explain_runs.newest_fired(session, history.job)
+    last = schedules.previous_fire(schedule, before=at)
+    is_newest = row is not None and (last is None or row.instant > last)
+    return row if is_newest else None
 
 
 def _timezone_of(session: Session, name: str, at: datetime) -> str:

@@ -64,6 +64,13 @@ def newest(session: Session, job: Job) -> Run | None:
     return max(runs, key=lambda run: (run.instant, run.id), default=None)
 
 
+def newest_fired(session: Session, job: Job) -> Run | None:
+    """Return the newest run of *job* that was scheduled; None if none is on record."""
+    fires, _ = run_indexes.of_job(job.id)
+    statement = RUNS.where(*fires.guard).order_by(*fires.newest_first).limit(1)
+    return session.scalars(statement).first()
+
+
 def other_run(session: Session, row: Run) -> ExplainedRun | None:
     """Return the run that blocked *row*, or that ran in its place."""
     if row.state is RunState.MISSED and row.reason == "catchup_last":

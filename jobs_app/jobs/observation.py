@@ -7,11 +7,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from jobs_app.core.states import RunState
-from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.jobs import Job, schedule_of
+from jobs_app.db.models.processes import Start
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.conditions import LATE_FIRE
 from jobs_app.jobs.explain_history import history_of
 from jobs_app.jobs.explain_when import TICK, When
+from jobs_app.schedules.union import fires_on_start
 
 #: An observation goes back so far at most.
 WEEK = timedelta(days=7)
@@ -48,10 +50,19 @@ def of_job(session: Session, job: Job, *, at: datetime) -> Observation | None:
         since=job.observing_since,
         begin=begin,
         until=until,
-        expected=history_of(session, job.name, When(at)).count_fires(begin, until),
+        expected=history_of(session, job.name, When(at)).count_fires(begin, until)
+        + _starts(session, job, begin, until),
         observed=by_state.get(RunState.OBSERVED, 0),
         missed=by_state.get(RunState.MISSED, 0),
     )
+
+
+def _starts(session: Session, job: Job, begin: datetime, until: datetime) -> int:
+    """Count the starts of jobs-app in (begin, until] that the job fires on."""
+    if not fires_on_start(schedule_of(job)):
+        return 0
+    statement = select(func.count()).where(Start.at > begin, Start.at <= until)
+    return session.scalars(statement).one()
 
 
 def _recorded_until(job: Job, *, at: datetime) -> datetime:

@@ -115,7 +115,7 @@ def schedule_from(
     pointers into the schedule, unless it is of exactly one kind, and in one zone.
     """
     _refuse_unless_one_kind(document)
-    document = _with_length(_with_zone_of_cron(document))
+    document = _with_length(_with_start(_with_zone_of_cron(document)))
     jitter = settings.default_jitter_seconds
     # A single instant needs no jitter, and a short interval leaves no room for it.
     is_long = document.get("cron") or document.get("every")
@@ -149,6 +149,13 @@ def _with_zone_of_cron(document: Mapping[str, Any]) -> Mapping[str, Any]:
         detail = f"The expression begins with {zone}, but timezone is {explicit}: give one of them."
         raise InvalidInput(detail, errors=[FieldError("/cron", "two_timezones", detail)])
     return {**document, "cron": cron, "timezone": zone}
+
+
+def _with_start(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *document* with cron's `@reboot` as the kind that it is here."""
+    if (document.get("cron") or "").strip().lower() != "@reboot":
+        return document
+    return {**document, "cron": None, "on": "start"}
 
 
 def _with_length(document: Mapping[str, Any]) -> Mapping[str, Any]:

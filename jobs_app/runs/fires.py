@@ -179,8 +179,8 @@ def plan_catch_up(
 ) -> GroupPlan:
     """Return the plan that `catch_up` carries out."""
     [group] = job_groups.groups(session, [job.id])
-    schedule = schedule_of(job)
-    first = schedules.next_fire(schedule, after=since) if schedule is not None else None
+    has_schedule = schedule_of(job) is not None
+    first = schedules.next_fire(group.schedule(), after=since) if has_schedule else None
     if first is None or first > at:
         return GroupPlan(group, Plan((), first), None)
     facts = group.plan_input(scheduler_spans=None)

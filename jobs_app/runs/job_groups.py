@@ -6,7 +6,7 @@ database groups them, so that the cost of a tick grows with the groups, not with
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,10 +18,11 @@ from jobs_app.core.policies import FirePolicy
 from jobs_app.core.states import ACTIVE, JobState, OverlapPolicy, RunState
 from jobs_app.core.text import counted
 from jobs_app.db import bulk_sql
-from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, schedule_in
+from jobs_app.db.models.jobs import SCHEDULE_COLUMNS, Job, has_start, schedule_in
+from jobs_app.db.models.processes import Start
 from jobs_app.runs import outbox
 from jobs_app.runs.messages import Message
-from jobs_app.runs.planning import Plan, PlanInput, Spans
+from jobs_app.runs.planning import MAX_ROWS, Plan, PlanInput, Spans
 from jobs_app.schedules import schedule_json
 from jobs_app.schedules import union as schedules
 from jobs_app.schedules.union import AnySchedule
@@ -38,13 +39,15 @@ _COLUMNS = tuple(getattr(Job, name) for name in (*outbox.SHARED_COLUMNS, *_PLAN_
 class Group:
     """Jobs with the same plan; *row* holds the columns that they share.
 
-    *active* and *waiting* count the unfinished runs of each job.
+    *active* and *waiting* count the unfinished runs of each job. *starts* are the newest starts
+    of jobs-app, if the jobs fire on them.
     """
 
     job_ids: list[int]
     row: Any
     active: int = 0
     waiting: int = 0
+    starts: tuple[datetime, ...] = ()
 
     @property
     def next_due_at(self) -> datetime | None:
@@ -58,8 +61,16 @@ class Group:
         return self.next_due_at is not None and at - self.next_due_at > deadline
 
     def schedule(self) -> AnySchedule:
-        """Return their schedule."""
-        return schedule_in(self.row, seed=self.row.seed)
+        """Return their schedule, with a fire at each start that has no run yet."""
+        first = self.row.next_fire_at
+        starts = [start for start in self.starts if first is None or start >= first]
+        return schedules.with_starts(schedule_in(self.row, seed=self.row.seed), starts)
+
+    def awaits_start(self, *, new_runs: int) -> bool:
+        """Tell whether they fire at the next start of jobs-app, after so many more runs."""
+        left = self.row.runs_left
+        has_runs = left is None or new_runs < left
+        return has_runs and schedules.fires_on_start(schedule_in(self.row, seed=self.row.seed))
 
     def plan_input(self, *, scheduler_spans: Spans | None) -> PlanInput:
         """Return what `plan` needs to know of each job."""
@@ -115,6 +126,7 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
         *_COLUMNS,
         case((uses_name, Job.name), else_="").label("seed"),
         case((runs_left < 0, 0), else_=runs_left).label("runs_left"),
+        has_start().label("has_start"),
     )
     chosen = (
         select(Job.id, *shared).where(bulk_sql.in_values(session, Job.id, job_ids)).cte("chosen")
@@ -131,7 +143,17 @@ def groups(session: Session, job_ids: Sequence[int]) -> list[Group]:
         for job_id in job_ids
     ]
     busy = unfinished(session, limited)
-    return [group for job_ids, row in job_lists for group in _split(job_ids, row, busy)]
+    split = [group for job_ids, row in job_lists for group in _split(job_ids, row, busy)]
+    if not any(row.has_start for _, row in job_lists):
+        return split
+    starts = _newest_starts(session)
+    return [replace(group, starts=starts) if group.row.has_start else group for group in split]
+
+
+def _newest_starts(session: Session) -> tuple[datetime, ...]:
+    """Return the newest starts of jobs-app, oldest first; read after the jobs were locked."""
+    newest = select(Start.at).order_by(Start.at.desc()).limit(MAX_ROWS)
+    return tuple(reversed(session.scalars(newest).all()))
 
 
 def _split(job_ids: list[int], row: Any, counts: Mapping[int, tuple[int, int]]) -> list[Group]:
@@ -244,11 +266,12 @@ _BY_LIST = _MOVE.format(
 def _values(planned: GroupPlan) -> dict[str, Any]:
     """Return the values of _MOVED for a plan; without a further fire, the jobs end."""
     plan, row = planned.plan, planned.group.row
-    is_over = plan.next_fire_at is None
+    starts = sum(run.is_start for run in plan.runs)
+    is_over = plan.next_fire_at is None and not planned.group.awaits_start(new_runs=starts)
     return {
         "next_fire_at": plan.next_fire_at,
         "next_due_at": planned.next_due_at,
-        "starts": sum(run.is_start for run in plan.runs),
+        "starts": starts,
         "state": (JobState.ENDED if is_over else row.state).value,
         "version": row.version,
         "fire_at": row.next_fire_at,

@@ -37,6 +37,7 @@ from jobs_app.scheduler.process_row import ProcessRow
 from jobs_app.scheduler.pruner import Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from jobs_app.scheduler.redis_thread import RedisThread
+from jobs_app.scheduler.start_mark import StartMark
 from jobs_app.scheduler.tick import SCAN_SECONDS, Ticker
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class JobsScheduler(RedBeatScheduler):
             queue_prefix=settings.redis_prefix,
         )
         self._janitor_schedule = JanitorSchedule(self._janitor, counts)
+        self._start_mark = StartMark(self._database, self._projection)
         self._pruner = PrunerThread(
             Pruner(self._database, settings),
             lambda: self._active_since is not None,
@@ -146,6 +148,7 @@ class JobsScheduler(RedBeatScheduler):
         at, monotonic = clock.now(), time.monotonic()
         try:
             next_due_at, is_redis_up = self._look_or_log(at, monotonic)
+            self._start_mark.mark(at=at)
             self._janitor_schedule.run(at=at, monotonic=monotonic)
             self._note_tick(at, monotonic)
             self._observers.ticked(monotonic, is_active=self._active_since is not None)

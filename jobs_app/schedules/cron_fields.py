@@ -113,8 +113,8 @@ def _macro(text: str) -> str:
         return MACROS[text]
     if text == "@REBOOT":
         raise _Unreadable(
-            "@reboot is not supported, since nothing here boots with the machine: leave the"
-            " schedule out and start the job by hand or over the API.",
+            "@reboot is no expression here: a schedule that fires when jobs-app starts has"
+            " on: start (--on-start) in place of cron.",
             "not_supported",
         )
     if text.startswith("@EVERY"):

@@ -35,6 +35,8 @@ def _described(schedule: Schedule) -> str:
         text = f"{_every(schedule)}, {zone_text}"
     elif schedule.at is not None:
         text = f"Once at {_local_text(schedule, schedule.at)}, {zone_text}"
+    elif schedule.on is not None:
+        text = "When jobs-app starts"
     else:
         text = "Only when started by hand"
     if schedule.start_at is not None:

@@ -29,10 +29,12 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The times of a job, by exactly one of `cron`, `interval_seconds`, `every` and `at`.
+    """The times of a job, by exactly one of `cron`, `interval_seconds`, `every`, `at` and `on`.
 
     An interval fires at `anchor_at` and every N seconds after it, never before; without an
-    anchor it counts from 1970. `every` is one of the calendar, as "2 weeks". Fires lie in
+    anchor it counts from 1970. `every` is one of the calendar, as "2 weeks". With `on` it fires
+    when jobs-app starts: nobody knows when, so that it has no fire before `union.with_starts`
+    has said which starts there were. Fires lie in
     [`start_at`, `end_at`). `seed`, the name of the job, determines `H` and the jitter. A naive
     datetime raises ValueError; `validation.check` finds all other faults.
     """
@@ -42,6 +44,7 @@ class Schedule:
     every: str | None = None
     anchor_at: datetime | None = None
     at: datetime | None = None
+    on: Literal["start"] | None = None
     timezone: str = "UTC"
     start_at: datetime | None = None
     end_at: datetime | None = None

@@ -52,6 +52,9 @@ def from_documents(definition: Mapping[str, Any], *, seed: str) -> AnySchedule |
     return union([from_json(part, seed=seed) for part in parts])
 
 
+#: A text with this has a schedule that fires when jobs-app starts.
+ON_START = '"on":"start"'
+
 #: A text with this has a schedule that depends on the name of its job, by H or a jitter.
 NAMED = '"is_named":true'
 

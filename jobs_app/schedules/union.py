@@ -72,6 +72,27 @@ def seeded(schedule: AnySchedule, seed: str) -> AnySchedule:
     return replace(schedule, seed=seed)
 
 
+def fires_on_start(schedule: AnySchedule | None) -> bool:
+    """Return whether *schedule* fires when jobs-app starts."""
+    return any(part.on is not None for part in parts_of(schedule))
+
+
+def with_starts(schedule: AnySchedule, starts: Sequence[datetime]) -> AnySchedule:
+    """Return *schedule* with a fire at each of *starts* if it fires on start."""
+    if not starts or not fires_on_start(schedule):
+        return schedule
+    parts = [
+        part
+        for one in parts_of(schedule)
+        for part in ([one] if one.on is None else _at_starts(one, starts))
+    ]
+    return union(parts) or schedule
+
+
+def _at_starts(schedule: Schedule, starts: Sequence[datetime]) -> list[Schedule]:
+    return [replace(schedule, on=None, at=start) for start in starts]
+
+
 def next_fire(schedule: AnySchedule, *, after: datetime) -> datetime | None:
     """Return the first fire strictly later than *after*, in UTC; None if there is none."""
     if isinstance(schedule, Schedule):

@@ -34,20 +34,23 @@ def check(schedule: Schedule, *, now: datetime) -> None:
         *_interval_errors(schedule),
         *_every_errors(schedule),
         *_at_errors(schedule, now),
+        *_on_errors(schedule),
         *_window_errors(schedule, now),
         *_jitter_errors(schedule),
     ]
-    if not errors and next_fire(schedule, after=now) is None:
+    if not errors and schedule.on is None and next_fire(schedule, after=now) is None:
         errors = [_never_fires(schedule)]
     if errors:
         raise InvalidSchedule(errors[0].detail, errors=errors)
 
 
 def _kind_errors(schedule: Schedule) -> Iterator[FieldError]:
-    fields = ("cron", "interval_seconds", "every", "at")
+    fields = ("cron", "interval_seconds", "every", "at", "on")
     kinds = [name for name in fields if getattr(schedule, name) is not None]
     if not kinds:
-        yield FieldError("", "required", "One of cron, interval_seconds, every and at is needed.")
+        yield FieldError(
+            "", "required", "One of cron, interval_seconds, every, at and on is needed."
+        )
     elif len(kinds) > 1:
         names = " and ".join(kinds)
         yield FieldError("", "exclusive", f"Give one of {names}: a job has one schedule.")
@@ -100,6 +103,15 @@ def _at_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:
         yield FieldError("/at", "in_the_past", detail)
     elif schedule.at >= LAST:
         yield FieldError("/at", "out_of_range", f"{_text(schedule.at)} is after the year 9998.")
+
+
+def _on_errors(schedule: Schedule) -> Iterator[FieldError]:
+    if schedule.on is None:
+        return
+    for name in ("start_at", "end_at"):
+        if getattr(schedule, name) is not None:
+            detail = f"{name} does not go with on: pause the job while it is not to start."
+            yield FieldError(f"/{name}", "not_supported", detail)
 
 
 def _window_errors(schedule: Schedule, now: datetime) -> Iterator[FieldError]:

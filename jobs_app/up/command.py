@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
+from jobs_app.core import start_id
 from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
 from jobs_app.core.exposure import check_host, is_loopback
 from jobs_app.core.fork_server import preload
@@ -217,7 +218,7 @@ def _embedded_valkey(settings: Settings, death_pipe: ParentDeathPipe) -> ValkeyP
 def _environment(settings: Settings, *, demo_open: bool) -> dict[str, str]:
     """Return the environment that gives the processes the same settings, but for the secrets.
 
-    The other variables are there for the user's tasks.
+    The other variables are there for the user's tasks, and the id of this start for the scheduler.
     """
     own = {"demo_open": settings.demo_open or demo_open} | pool_settings(settings)
     shared = settings.model_copy(update=own)
@@ -227,7 +228,7 @@ def _environment(settings: Settings, *, demo_open: bool) -> dict[str, str]:
     variables = {f"JOBS_{name.upper()}": str(value) for name, value in values.items()}
     hidden = {f"JOBS_{name.upper()}" for name in secret} | {"JOBS_TOKEN"}
     others = {name: os.environ[name] for name in os.environ if name.upper() not in hidden}
-    return others | variables
+    return others | variables | start_id.new()
 
 
 def _secrets(settings: Settings) -> dict[str, str]:

@@ -91,6 +91,9 @@ ROOT = Path(__file__).parents[2]
 REVISIONS = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("[0-9]*.py"))
 HEAD = REVISIONS[-1]
 
+#: The revision before jobs could fire when jobs-app starts.
+BEFORE_STARTS = "0030"
+
 
 @pytest.mark.parametrize("target", ["0003", "-5", "0002"])
 def test_an_older_revision_is_gone_down_to(
@@ -359,6 +362,24 @@ def test_going_down_keeps_the_first_of_several_schedules(
     with database.reading() as session:
         kept = service.get(session, job.name)
     assert schedule_of(kept) == replace(parts[0], seed=job.name)
+
+
+def test_going_down_leaves_jobs_that_fire_on_start_by_hand_only(
+    database: Database, tmp_path: Path
+) -> None:
+    on_start, hourly = Schedule(on="start"), Schedule(cron="0 * * * *")
+    alone = make_job(database, schedule=on_start)
+    first = make_job(database, schedule=Schedules((on_start, hourly)))
+    second = make_job(database, schedule=Schedules((hourly, on_start)))
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(database_url=url, data_dir=tmp_path)
+
+    migrate(settings, BEFORE_STARTS)
+    migrate(settings, HEAD)
+
+    with database.reading() as session:
+        kept = [schedule_of(service.get(session, job.name)) for job in (alone, first, second)]
+    assert kept == [None, None, replace(hourly, seed=second.name)]
 
 
 def test_going_down_pauses_the_jobs_that_only_watch(database: Database, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def text_of(expression: str, seed: str = "") -> str:
         ("CRON_TZ = Asia/Tokyo 0 0 * * *", "begins with CRON_TZ=; give the time zone of the job"),
         ("TZ=UTC @daily", "begins with TZ=; give the time zone of the job"),
         ("MAILTO=ops 0 0 * * *", "begins with MAILTO=; leave it out"),
-        ("@reboot", "@reboot is not supported, .*start the job by hand"),
+        ("@reboot", "@reboot is no expression here: .*on: start"),
         ("@every 5m", "@every is not supported: use an interval"),
         ("@dayly", "There is no macro @dayly; did you mean @daily"),
         ("@xyz", "There is no macro @xyz; known are @hourly"),

@@ -17,12 +17,14 @@ from jobs_app.schedules.union import (
     count_fires,
     due_at,
     fires,
+    fires_on_start,
     names_local_time,
     next_fire,
     parts_of,
     preview,
     previous_fire,
     union,
+    with_starts,
 )
 from tests.schedules.examples import DAY, HOUR, NEW_YORK, NOW, SECOND, TICK, cron, crons, nights
 
@@ -185,3 +187,34 @@ def test_a_union_of_one_is_that_schedule():
     assert parts_of(schedule) == (schedule,)
     with pytest.raises(ValueError, match="one schedule"):
         Schedules((schedule,))
+
+
+def test_a_schedule_on_start_has_the_fires_of_the_starts_that_there_were():
+    noon = datetime.fromisoformat("2026-06-15T12:00:00+00:00")
+    starts = [noon, noon + timedelta(hours=5)]
+    on_start = Schedule(on="start", timezone=NEW_YORK)
+    both = Schedules((cron("0 3 * * *", "UTC"), on_start))
+
+    assert fires_on_start(both)
+    assert not fires_on_start(cron("0 3 * * *"))
+    assert next_fire(on_start, after=noon - timedelta(days=9)) is None
+    assert previous_fire(on_start, before=noon) is None
+    assert count_fires(on_start, after=noon - timedelta(days=9), until=noon) == 0
+    assert with_starts(on_start, []) is on_start
+    assert with_starts(cron("0 3 * * *"), starts) == cron("0 3 * * *")
+    until = noon + timedelta(days=1)
+    assert list(fires(with_starts(on_start, starts), after=starts[0], until=until)) == starts[1:]
+    known = with_starts(both, starts)
+    assert list(fires(known, after=noon - timedelta(hours=10), until=until)) == [
+        noon - timedelta(hours=9),
+        *starts,
+        noon + timedelta(hours=15),
+    ]
+
+
+def test_the_start_of_several_schedules_is_one_fire_with_the_spread_of_its_own():
+    noon = datetime.fromisoformat("2026-06-15T12:00:00+00:00")
+    spread = Schedule(on="start", jitter_seconds=600, seed="a")
+    both = Schedules((cron("0 3 * * *", "UTC"), spread))
+
+    assert due_at(with_starts(both, [noon]), noon) == due_at(spread, noon) > noon

@@ -33,6 +33,9 @@ def errors_of(schedule: Schedule, now: datetime = NOW) -> list[tuple[str, str]]:
         (cron("@hourly", "localtime"), [("/timezone", "unknown_timezone")]),
         (Schedule(every="2 weeks", at=NOW + DAY), [("", "exclusive")]),
         (Schedule(every="2 weeks", interval_seconds=5), [("", "exclusive")]),
+        (Schedule(on="start", at=NOW + DAY), [("", "exclusive")]),
+        (Schedule(on="start", start_at=NOW + DAY), [("/start_at", "not_supported")]),
+        (Schedule(on="start", end_at=NOW + DAY), [("/end_at", "not_supported")]),
         (Schedule(every="fortnight"), [("/every", "syntax")]),
         (Schedule(every="15 minutes"), [("/every", "syntax")]),
         (Schedule(every="0 days"), [("/every", "out_of_range")]),
@@ -73,6 +76,7 @@ def test_a_schedule_that_cannot_work_is_refused_field_by_field(schedule, expecte
         Schedule(every="3660 days"),
         Schedule(every="1 day", jitter_seconds=3600),
         Schedule(at=NOW + TICK),
+        Schedule(on="start", jitter_seconds=60),
         cron("@yearly", "Asia/Tokyo", end_at=datetime.max.replace(tzinfo=UTC)),
     ],
 )

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import redis
 
+from jobs_app.core import start_id
 from jobs_app.core.settings import Settings
 from jobs_app.up import command
 from jobs_app.up.command import GRACE_SECONDS, _embedded_valkey, _environment, in_machine_zone
@@ -175,3 +176,12 @@ def test_the_processes_get_the_zone_of_the_machine_unless_a_setting_names_one(
 
     assert own.timezone == expected
     assert _environment(own, demo_open=False).get("JOBS_TIMEZONE", "UTC") == expected
+
+
+def test_each_start_has_an_id_that_its_processes_keep(tmp_path):
+    own = Settings(data_dir=tmp_path)
+
+    first, second = (start_id.read(_environment(own, demo_open=False)) for _ in range(2))
+
+    assert first is not None
+    assert first != second

@@ -1,9 +1,9 @@
 """The table of jobs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import CheckConstraint, Integer, String, Text, false
+from sqlalchemy import CheckConstraint, ColumnElement, Integer, String, Text, false, func, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobs_app.core.states import CatchupPolicy, JobState, OverlapPolicy
@@ -42,6 +42,7 @@ class Job(Base):
     every: Mapped[str | None] = mapped_column(String(16))
     anchor_at: Mapped[datetime | None]
     at: Mapped[datetime | None]
+    on: Mapped[Literal["start"] | None] = mapped_column("fires_on", String(16))
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     start_at: Mapped[datetime | None]
     end_at: Mapped[datetime | None]
@@ -125,8 +126,13 @@ class Job(Base):
             name="every_alone",
         ),
         CheckConstraint(
+            "fires_on IS NULL OR (fires_on = 'start' AND cron IS NULL"
+            " AND interval_seconds IS NULL AND every IS NULL AND at IS NULL)",
+            name="on_start_alone",
+        ),
+        CheckConstraint(
             "more_schedules IS NULL OR cron IS NOT NULL OR interval_seconds IS NOT NULL"
-            " OR every IS NOT NULL OR at IS NOT NULL",
+            " OR every IS NOT NULL OR at IS NOT NULL OR fires_on IS NOT NULL",
             name="first_schedule_first",
         ),
         CheckConstraint("interval_seconds > 0", name="interval_positive"),
@@ -170,13 +176,16 @@ class JobRevision(Base):
 #: The columns of a job that hold its first schedule; the seed is its name.
 _FIRST_SCHEDULE = schedule_json.FIELDS
 
+#: Those of which one is set, unless the job is started by hand only.
+_KINDS = ("cron", "interval_seconds", "every", "at", "on")
+
 #: The columns of a job that hold its schedules.
 SCHEDULE_COLUMNS = (*_FIRST_SCHEDULE, "more_schedules")
 
 
 def schedule_of(job: Job) -> AnySchedule | None:
     """Return a job's schedule; None for one that is started by hand only."""
-    if (job.cron, job.interval_seconds, job.every, job.at) == (None, None, None, None):
+    if all(getattr(job, kind) is None for kind in _KINDS):
         return None
     return schedule_in(job, seed=job.name)
 
@@ -187,6 +196,13 @@ def schedule_in(row: Any, *, seed: str) -> AnySchedule:
     if row.more_schedules is None:
         return first
     return Schedules((first, *schedule_json.schedules_in(row.more_schedules, seed)))
+
+
+def has_start() -> ColumnElement[bool]:
+    """Return the condition that a job fires when jobs-app starts."""
+    # Never null: a null would be neither true nor false.
+    more = func.coalesce(Job.more_schedules, "")
+    return or_(Job.on.is_not(None), more.contains(schedule_json.ON_START))
 
 
 def schedule_columns(schedule: AnySchedule | None) -> dict[str, Any]:

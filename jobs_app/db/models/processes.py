@@ -1,4 +1,4 @@
-"""The tables of workers, schedulers, the installation, and who takes care of its troubles."""
+"""The tables of workers, schedulers, the installation, its starts and its troubles."""
 
 from datetime import datetime
 from typing import Any
@@ -91,6 +91,21 @@ class Installation(Base):
 
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     id: Mapped[UUID]
+
+
+class Start(Base):
+    """A start of jobs-app: of `up`, or of a scheduler where no other one was alive.
+
+    Jobs fire on it. Its id is that of the process of `up`, which marks it once.
+    """
+
+    __tablename__ = "starts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+    # The starts after a fire, and the newest of all.
+    __table_args__ = (Index("ix_starts_at", "at"),)
 
 
 class Acknowledgement(Base):

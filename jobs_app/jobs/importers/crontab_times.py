@@ -40,18 +40,28 @@ _MACROS = {macro.lower() for macro in cron_fields.MACROS}
 _OTHER_MACROS = {"@every_minute": 60, "@every_second": 1}
 
 
+ON_START = (
+    "It runs when jobs-app starts, also if the machine did not: let a service of the system start"
+    " jobs-app with the machine. Debian's cron and cronie run @reboot once for each start of the"
+    " machine, others once for each start of cron."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The times of a line: a cron expression or an interval, and what differs from cron."""
+    """The times of a line: an expression, an interval or a start, and what differs from cron."""
 
     cron: str | None = None
     interval_seconds: int | None = None
+    on: str | None = None
     differences: tuple[str, ...] = ()
 
     def schedule(self) -> dict[str, Any]:
         """Return it as the API takes it, without a time zone."""
         if self.cron is not None:
             return {"cron": self.cron}
+        if self.on is not None:
+            return {"on": self.on}
         return {"interval_seconds": self.interval_seconds}
 
 
@@ -60,10 +70,7 @@ def macro_times(macro: str) -> Times:
     if macro in _MACROS:
         return Times(cron=macro)
     if macro == "@reboot":
-        raise Refused(
-            "@reboot: no schedule here fires when the machine starts.",
-            "Keep the line in cron, or let a service of the system start the command.",
-        )
+        return Times(on="start", differences=(ON_START,))
     seconds = _SECONDS.fullmatch(macro)
     if macro == "@every_minute":
         return Times(cron="* * * * *", differences=("Only some crons read @every_minute.",))

@@ -28,6 +28,7 @@ SCHEDULE_KINDS = {
     "interval_seconds": "every so many seconds, minutes or hours",
     "every": "every so many days, weeks, months or years",
     "at": "once",
+    "on": "when jobs-app starts",
     "manual": "by hand only",
 }
 
@@ -191,10 +192,13 @@ def rule_specs(index: int, channels: tuple[str, ...]) -> list[ControlSpec]:
 
 
 def schedule_specs(at: str = "/schedule") -> list[ControlSpec]:
-    """Return the controls of the fields of the schedule whose control is *at*."""
+    """Return the controls of the fields of the schedule whose control is *at*.
+
+    `on` has one value: it is chosen by its kind.
+    """
     specs = []
     for name, hint in get_type_hints(Schedule).items():
-        if name == "seed":
+        if name in ("seed", "on"):
             continue
         kind = _kind(name, hint)
         suggestions = ZONES if name == "timezone" else ""

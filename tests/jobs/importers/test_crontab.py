@@ -188,7 +188,7 @@ def test_a_number_sign_in_a_variable_begins_no_comment():
         ("5/15 * * * * x y\n", False, "x y"),
         ("-60 * * * *\tx \\%\n", False, "x %"),
         ("60 * * * * root x\n", True, "x"),
-        ("@reboot x\n", False, "x"),
+        ("@fortnightly x\n", False, "x"),
         ("one word\n", False, ""),
     ],
 )
@@ -274,3 +274,16 @@ def test_each_line_is_in_the_report_once_and_nothing_raises(parts, is_system):
         assert (line.kind == LineKind.REFUSED) == bool(line.problem)
         if line.entry is not None:
             assert line.entry.kwargs["command"].strip()
+
+
+@pytest.mark.parametrize(
+    "text, is_system", [("@reboot /x y\n", False), ("@reboot root /x y\n", True)]
+)
+def test_a_line_for_the_start_of_the_machine_is_one_for_the_start_of_jobs_app(text, is_system):
+    line = only_job(f"RANDOM_DELAY=5\n{text}", is_system=is_system)
+
+    assert line.entry is not None
+    assert line.entry.times.schedule() == {"on": "start"}
+    assert line.entry.kwargs == {"command": "/x y"}
+    assert line.entry.jitter_seconds == 300
+    assert "It runs when jobs-app starts" in line.differences[0]

@@ -84,14 +84,18 @@ READ_ONLY = {
 _INTERVAL = Field(examples=[30], json_schema_extra={"minimum": 1, "maximum": YEAR_SECONDS})
 
 
+Start = Annotated[Literal["start"], Field(description="It fires when jobs-app starts.")]
+
+
 class ScheduleIn(Input):
-    """When a job runs: exactly one of `cron`, `interval_seconds`, `every` and `at`."""
+    """When a job runs: exactly one of `cron`, `interval_seconds`, `every`, `at` and `on`."""
 
     cron: Annotated[str, Field(examples=["30 2 * * 1-5"])] | None = None
     interval_seconds: Annotated[int, _INTERVAL] | None = None
     every: Annotated[str, Field(max_length=64, examples=["2 weeks"])] | None = None
     anchor_at: InstantIn | None = None
     at: InstantIn | None = None
+    on: Start | None = None
     timezone: Annotated[str, Field(max_length=64, examples=["Europe/Paris"])] | None = None
     start_at: InstantIn | None = None
     end_at: InstantIn | None = None

@@ -36,6 +36,7 @@ class ScheduleOut(BaseModel):
     every: str | None = None
     anchor_at: Instant | None = None
     at: Instant | None = None
+    on: Literal["start"] | None = None
     timezone: str = "UTC"
     start_at: Instant | None = None
     end_at: Instant | None = None
