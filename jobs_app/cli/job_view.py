@@ -10,7 +10,7 @@ from jobs_app.cli.format import duration, exact, relative
 from jobs_app.cli.outcome_text import compact
 from jobs_app.cli.output import Columns, as_table, on_terminal, print_text, print_warnings
 from jobs_app.cli.run_view import concurrency_text, instant_text, moment
-from jobs_app.cli.schedule_json import schedules_in
+from jobs_app.cli.schedule_json import fires_on_start, schedules_in
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core import clock
 from jobs_app.core.states import JobState, Standing
@@ -27,6 +27,8 @@ def _schedule_text(schedule: Json) -> str:
     if every := schedule.get("every"):
         zone = schedule.get("timezone")
         return f"every {every} {zone}" if zone and zone != "UTC" else f"every {every}"
+    if schedule.get("on"):
+        return "when jobs-app starts"
     show_in(schedule.get("timezone"))
     return f"once, {exact(schedule.get('at'))}"
 
@@ -189,6 +191,9 @@ def outlook(item: Json) -> str:
     if item["state"] != JobState.ACTIVE:
         return f"{by_whom_and_why(item)}."
     next_run = item.get("next_run_at")
+    if next_run is None and fires_on_start(item):
+        does = "is observed, not run" if item.get("observe") else "runs"
+        return f"{item.get('description_of_schedule')}: it {does} at the next start."
     if next_run is None:
         return f"no schedule; run it with: jobs-app job run {item['name']}"
     description = item.get("description_of_schedule") or schedules_text(item)
@@ -211,6 +216,8 @@ def print_effect(body: Json, *, heading: str = "Nothing was changed. ") -> None:
     job, effect = body["job"], body["effect"]
     if job["state"] == JobState.PAUSED:
         print_text(f"{heading}{job['name']} is paused: with this, it would stay so.")
+    elif not effect["fires_after"] and fires_on_start(job):
+        print_text(f"{heading}With this, {job['name']} would fire when jobs-app starts.")
     elif not effect["fires_after"]:
         print_text(f"{heading}With this, {job['name']} would not fire by itself.")
     else:

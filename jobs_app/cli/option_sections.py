@@ -17,6 +17,7 @@ JOB_SECTIONS: Mapping[str, frozenset[str]] = {
     ),
     "Schedule": frozenset(
         {"cron", "every", "at", "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}
+        | {"on_start"}
         | {"max_runs", "observe"}
     ),
     "Late and missed fires": frozenset(

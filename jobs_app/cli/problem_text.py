@@ -23,6 +23,7 @@ PARAMETERS = {
     "/schedule/interval_seconds": "every",
     "/schedule/every": "every",
     "/schedule/at": "at",
+    "/schedule/on": "on_start",
     "/schedule/timezone": "timezone",
     "/schedule/anchor_at": "anchor",
     "/schedule/start_at": "start_at",

@@ -9,6 +9,11 @@ def schedules_in(job: Json) -> list[Json]:
     return list(schedules) if schedules else [schedule] if schedule else []
 
 
+def fires_on_start(job: Json) -> bool:
+    """Tell whether one of the schedules of a job fires when jobs-app starts."""
+    return any(schedule.get("on") for schedule in schedules_in(job))
+
+
 def without_empty_fields(job: Json) -> Json:
     """Return *job* without the fields of its schedules that are null."""
     fields = dict(job)

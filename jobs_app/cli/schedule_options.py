@@ -18,9 +18,12 @@ from jobs_app.schedules.typed_time import TypedTime
 #: The options of which each stands for a schedule, in the order of the schedules.
 KINDS = ("cron", "every", "at")
 
+#: The option of a schedule that fires when jobs-app starts.
+ON_START = "on_start"
+
 #: The parameters that change the schedules of a job.
 SCHEDULE_PARAMETERS = frozenset(
-    {*KINDS, "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}
+    {*KINDS, ON_START, "manual", "timezone", "anchor", "start_at", "end_at", "jitter"}
 )
 
 schedule_options = options(
@@ -42,6 +45,7 @@ schedule_options = options(
         type=Instant(),
         help="Once: 02:30, tomorrow 09:00, 5m (from now), a date or an instant.",
     ),
+    click.option("--on-start", is_flag=True, help="When jobs-app starts: cron's @reboot."),
     click.option(
         "--timezone", shell_complete=zone_names, help="IANA zone of --cron, --every and --at."
     ),
@@ -59,13 +63,17 @@ schedule_options = options(
 def schedules_from(options: dict[str, Any], *, present: Sequence[Json] = ()) -> list[Json]:
     """Return the schedules that the options give, in place of the *present* ones.
 
-    Without one of --cron, --every and --at, they are the present ones with the other options.
+    Without one of --cron, --every, --at and --on-start, they are the present ones with the
+    other options.
     """
     # Zero and "" count as typed: the server refuses them with a reason.
     typed = [(kind, value) for kind in KINDS for value in options.get(kind) or ()]
+    if options.get(ON_START):
+        typed.append(("on", "start"))
     if options.get("manual"):
         if typed:
-            raise click.UsageError(f"Choose one of --{typed[0][0]} and --manual.")
+            kind = "on-start" if typed[0][0] == "on" else typed[0][0]
+            raise click.UsageError(f"Choose one of --{kind} and --manual.")
         return []
     before = [without_nulls(schedule) for schedule in present]
     if not typed:

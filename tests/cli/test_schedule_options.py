@@ -112,3 +112,16 @@ def test_an_error_of_a_schedule_is_named_by_its_option(server: CannedServer, run
     assert result.exit_code == 2
     assert "--cron of schedule 2: minute 61 is out of range." in result.stderr
     assert "  schedule 3: This is the same." in result.stderr
+
+
+def test_a_start_of_jobs_app_is_a_schedule_beside_others() -> None:
+    options = {"cron": ("0 9 * * *",), "on_start": True, "timezone": "Europe/Paris"}
+    before = {"interval_seconds": 60, "anchor_at": "2026-01-01T00:00:00Z", "jitter_seconds": 5}
+
+    both = schedules_from(options)
+    alone = schedules_from({"on_start": True}, present=[before])
+
+    assert both == [{"cron": "0 9 * * *", **PARIS}, {"on": "start", **PARIS}]
+    assert alone == [{"on": "start", "jitter_seconds": 5}]
+    with pytest.raises(click.UsageError, match="--on-start and --manual"):
+        schedules_from({"on_start": True, "manual": True})

@@ -104,9 +104,7 @@ class PoolProcess:
     pool; None for the one with threads, which dies with its worker only.
     """
 
-    settings = SimpleNamespace(
-        log_limit_bytes=1024, result_limit_bytes=1024, events=False, tagged_env_files=()
-    )
+    settings = SimpleNamespace(log_limit_bytes=1024, result_limit_bytes=1024, events=False)
     app: Any = TASKS
     must_exit = False
 

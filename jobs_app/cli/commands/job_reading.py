@@ -17,6 +17,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_view import print_runs
+from jobs_app.cli.schedule_json import fires_on_start
 from jobs_app.core.states import JobSort, JobState, RunState, Standing
 
 
@@ -55,7 +56,8 @@ def show(name: str, as_json: bool) -> None:
     print_fields(job_fields(answer))
     if answer["state"] == JobState.ACTIVE and answer.get("schedule"):
         print_text("\nNext fires")
-        print_fires(client.read(f"{job_path(name)}/next", count=3)["items"])
+        fires = client.read(f"{job_path(name)}/next", count=3)["items"]
+        print_fires(fires, on_start=fires_on_start(answer))
     print_text("\nLatest runs")
     latest = client.page("/runs", limit=5, job=name)["items"]
     print_runs({"items": latest}, of_one_job=True)

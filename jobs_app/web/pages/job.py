@@ -25,7 +25,7 @@ from jobs_app.jobs.warnings import warnings_for
 from jobs_app.runs import history, job_history
 from jobs_app.runs.job_history import RunSummary
 from jobs_app.schedules import timezones
-from jobs_app.schedules.union import parts_of
+from jobs_app.schedules.union import fires_on_start, parts_of
 from jobs_app.web import extension
 from jobs_app.web.api.explain import ExplainQuery
 from jobs_app.web.api.jobs import find_job
@@ -111,6 +111,7 @@ def _build(job: Job) -> Mapping[str, Any]:
         "facts": policy_words.facts(definition),
         "fires": fires,
         "fire_zones": zones_of(job.timezone),
+        "fires_on_start": fires_on_start(definition.schedule),
         "warnings": warnings,
         "runs": runs[:LISTED],
         "more_runs": len(runs) > LISTED,

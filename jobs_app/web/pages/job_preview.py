@@ -173,6 +173,8 @@ def _moves(effect: DryRun, *, is_new: bool, zone: ZoneInfo) -> str:
     before = effect.fires_before[0].at if effect.fires_before else None
     after = effect.fires_after[0].at if effect.fires_after else None
     if after is None:
+        if schedules.fires_on_start(effect.definition.schedule):
+            return "It fires when jobs-app starts the next time."
         if effect.definition.schedule is None:
             return "It will run only when somebody starts it."
         return "It will not fire by itself any more."

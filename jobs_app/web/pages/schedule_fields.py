@@ -105,6 +105,8 @@ def _schedule_from(values: Values, control: str) -> tuple[dict[str, Any] | None,
         return None, []
     others = fields_of_others([chosen])
     schedule: dict[str, Any] = {}
+    if chosen == "on":
+        schedule, others = {"on": "start"}, others | _NOT_OF_START
     errors: list[FieldError] = []
     for spec in job_fields.schedule_specs(control):
         name = spec.name.rpartition("/")[2]
@@ -120,6 +122,9 @@ def _schedule_from(values: Values, control: str) -> tuple[dict[str, Any] | None,
             errors.append(FieldError(spec.name, "missing", _MISSING[name]))
     return schedule, errors
 
+
+#: Fields that the form does not show of a schedule that fires on start.
+_NOT_OF_START = {"start_at", "end_at"}
 
 _MISSING = {
     "cron": "Give a cron expression, such as 30 2 * * 1-5.",

@@ -55,9 +55,10 @@ def test_each_line_becomes_a_job_with_the_meaning_that_cron_gives_it(run: Run, d
     result = do("--yes")
 
     assert result.exit_code == 1, result.output
-    assert "Created 3 jobs, changed 0, kept 0. 2 lines were refused." in result.stdout
+    assert "Created 4 jobs, changed 0, kept 0. 1 line was refused." in result.stdout
     made = jobs(run)
-    assert made.keys() == {"dump", "cat", "cat-2"}
+    assert made.keys() == {"dump", "cat", "cat-2", "tunnel"}
+    assert made["tunnel"]["schedule"]["on"] == "start"
     dump = made["dump"]
     assert dump["kwargs"] == {
         "command": "/opt/dump.sh | gzip > /b/$(date +%F).gz",
@@ -79,7 +80,7 @@ def test_a_second_import_changes_nothing(run: Run, do: Run) -> None:
 
     second = do("--yes", "--json", "--tag", "web1")
 
-    assert actions(second) == {6: "keep", 7: "keep", 8: "keep", 9: "refuse", 10: "refuse"}
+    assert actions(second) == {6: "keep", 7: "keep", 8: "keep", 9: "keep", 10: "refuse"}
     assert jobs(run) == before
     assert before["dump"]["time_limit_seconds"] is None
     assert (before["dump"]["overlap_policy"], before["dump"]["tags"]) == ("allow_all", ["web1"])
@@ -97,7 +98,7 @@ def test_a_changed_line_changes_its_job_and_what_people_set_on_it_stays(
     result = do("--yes", "--json")
 
     assert 'schedule.cron: "30 2 * * *" -> "45 3 * * *"' in dry.stdout
-    assert actions(result) == {6: "change", 7: "keep", 8: "refuse", 9: "refuse"}
+    assert actions(result) == {6: "change", 7: "keep", 8: "keep", 9: "refuse"}
     made = jobs(run)
     assert made["dump"]["schedule"]["cron"] == "45 3 * * *"
     assert made["dump"]["time_limit_seconds"] == 7200
@@ -116,11 +117,11 @@ def test_new_jobs_may_watch_first_and_those_that_run_already_stay_so(
     do("--yes", "--observe")
     do("--yes")
 
-    assert watching == {"dump": True, "cat": True, "cat-2": True}
+    assert watching == dict.fromkeys(["dump", "cat", "cat-2", "tunnel"], True)
     assert "it is observed, not run" in first.stdout
     assert "jobs-app job activate --all-observing" in first.stderr
     after = {name: job["observe"] for name, job in jobs(run).items()}
-    assert after == {"dump": False, "cat": True, "cat-2": True, "new": True}
+    assert after == watching | {"dump": False, "new": True}
 
 
 def test_a_job_that_was_made_by_hand_is_never_changed(run: Run, do: Run) -> None:
@@ -146,8 +147,8 @@ def test_without_yes_nothing_is_done_in_a_pipe(run: Run, do: Run) -> None:
 def test_the_report_names_each_line_and_what_is_not_as_in_cron(do: Run) -> None:
     report = do("--dry-run").stdout
 
-    assert "REFUSED: @reboot" in report
-    assert "What helps: Keep the line in cron" in report
+    assert "Not as in cron: It runs when jobs-app starts, also if the machine did not" in report
+    assert "When jobs-app starts: it runs at the next start." in report
     assert "minute 61 is out of range 0-59" in report
     assert "No mail is sent for output" in report
     assert "--mail-channel" in report
@@ -198,8 +199,8 @@ def test_paused_jobs_wait_for_a_resume(run: Run, do: Run) -> None:
     result = do("--yes", "--paused", "--prefix", "web1-")
 
     made = jobs(run)
-    assert "Created 3 jobs" in result.stdout, result.output
-    assert made.keys() == {"web1-dump", "web1-cat", "web1-cat-2"}
+    assert "Created 4 jobs" in result.stdout, result.output
+    assert made.keys() == {"web1-dump", "web1-cat", "web1-cat-2", "web1-tunnel"}
     assert {(job["state"], job["next_run_at"]) for job in made.values()} == {("paused", None)}
 
 

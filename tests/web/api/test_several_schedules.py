@@ -256,3 +256,35 @@ def test_an_instant_that_has_passed_keeps_no_other_schedule_from_being_changed(
     answer = api.patch("/jobs/nightly", {"schedules": [SATURDAY, once]})
 
     assert answer.status_code == 200, answer.text
+
+
+def test_a_job_may_fire_when_jobs_app_starts(api: Api) -> None:
+    alone = api.post("/jobs", a_job(schedule={"on": "start", **PARIS})).json
+    both = api.post("/jobs", several(name="both") | {"schedules": [{"on": "start"}, WEEKDAYS]}).json
+    as_cron = api.post("/jobs", a_job(name="cron", schedule={"cron": "@reboot"})).json
+    edited = api.patch("/jobs/nightly", {"schedule": {"cron": "0 9 * * *"}}).json
+    again = api.patch("/jobs/nightly", {"schedule": {"on": "start"}}).json
+
+    assert (alone["state"], alone["next_run_at"]) == ("active", None)
+    assert alone["description_of_schedule"] == "When jobs-app starts"
+    assert {name for name, value in alone["schedule"].items() if value is not None} == {
+        *("on", "timezone", "jitter_seconds")
+    }
+    assert both["next_run_at"] is not None
+    assert [schedule.get("on") for schedule in both["schedules"]] == ["start", None]
+    assert as_cron["schedule"]["on"] == "start"
+    assert "on" not in edited["schedule"]
+    assert (again["schedule"]["on"], again["state"]) == ("start", "active")
+    assert api.get("/jobs/nightly/next").json["items"] == []
+    exported = {name: both[name] for name in ("name", "task", "kwargs", "schedules")}
+    assert api.put("/jobs/both", exported).json["schedules"] == both["schedules"]
+
+
+def test_a_start_has_no_window_and_no_other_event(api: Api) -> None:
+    windowed = api.post("/jobs", a_job(schedule={"on": "start", "end_at": "2040-01-01T00:00:00Z"}))
+    other = api.post("/jobs", a_job(schedule={"on": "boot"}))
+    preview = api.post("/schedules/preview", {"schedule": {"on": "start"}}).json
+
+    assert windowed.json["errors"][0]["pointer"] == "/schedule/end_at"
+    assert other.json["errors"][0]["pointer"] == "/schedule/on"
+    assert (preview["fires"], preview["description"]) == ([], "When jobs-app starts")

@@ -20,6 +20,7 @@ PARIS = {"timezone": "Europe/Paris"}
 WEEKDAYS = {"cron": "0 9 * * 1-5", **PARIS}
 ONCE = {"at": "2026-12-01T08:00:00Z", "timezone": "Asia/Tokyo"}
 OFTEN = {"interval_seconds": 900, "jitter_seconds": 30}
+ON_START = {"on": "start", **PARIS}
 TWO_WEEKS = {"every": "2 weeks", "anchor_at": "2026-12-01T08:00:00Z", **PARIS}
 
 
@@ -30,6 +31,8 @@ TWO_WEEKS = {"every": "2 weeks", "anchor_at": "2026-12-01T08:00:00Z", **PARIS}
         {"schedule": WEEKDAYS},
         {"schedules": [WEEKDAYS, ONCE]},
         {"schedules": [TWO_WEEKS, OFTEN, WEEKDAYS]},
+        {"schedule": ON_START},
+        {"schedules": [WEEKDAYS, ON_START]},
     ],
 )
 def test_schedules_come_back_from_their_texts(document: dict[str, Any]) -> None:
@@ -113,3 +116,9 @@ def test_errors_of_the_first_schedule_are_where_the_form_has_it() -> None:
 def test_what_is_no_schedule_is_shown_as_none(value: Any) -> None:
     for document in ({"schedules": value}, {"schedule": value}):
         assert texts_of(document, zone="UTC")["/schedule"] == "manual"
+
+
+def test_a_schedule_on_start_leaves_out_the_window_that_its_form_does_not_show() -> None:
+    texts = texts_of({"schedule": WEEKDAYS | {"start_at": "2026-12-01T08:00:00Z"}}, zone="UTC")
+
+    assert schedules_from(texts | {"/schedule": "on"}) == ({"schedule": ON_START}, [])
