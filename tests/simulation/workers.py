@@ -104,7 +104,9 @@ class PoolProcess:
     pool; None for the one with threads, which dies with its worker only.
     """
 
-    settings = SimpleNamespace(log_limit_bytes=1024, result_limit_bytes=1024, events=False)
+    settings = SimpleNamespace(
+        log_limit_bytes=1024, result_limit_bytes=1024, events=False, tagged_env_files=()
+    )
     app: Any = TASKS
     must_exit = False
 
