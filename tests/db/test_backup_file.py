@@ -74,6 +74,8 @@ def test_lines_that_were_left_out_or_changed_are_refused() -> None:
             "The backup has the format 2",
         ),
     ],
+    # What is packed names the second in which it was.
+    ids=["not packed", "another object", "text", "another format"],
 )
 def test_another_file_is_refused_in_words(data: bytes, sentence: str) -> None:
     with pytest.raises(BackupError, match=sentence):
