@@ -28,6 +28,7 @@ PURGE                 admin             admin
 OWN_TOKENS            viewer            admin
 OWN_SESSIONS          viewer            admin
 MANAGE_PEOPLE         admin             admin *
+DIAGNOSE              admin             admin *
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()]
 
