@@ -129,9 +129,11 @@ def _times(job: Mapping[str, Any]) -> list[str]:
 
 
 def _fields(schedule: Mapping[str, Any], seed: str) -> str:
-    """Return the five fields of *schedule*; raises _NoLineError."""
+    """Return the five fields of *schedule*, or @reboot; raises _NoLineError."""
     if schedule.get("at") is not None:
         raise _NoLineError("it runs once, for which there is at(1)")
+    if schedule.get("on") is not None:
+        return "@reboot"
     if (cron := schedule.get("cron")) is None:
         return _interval_fields(schedule)
     try:

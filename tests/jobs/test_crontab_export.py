@@ -144,3 +144,7 @@ def test_shell_directory_and_variables_are_in_the_command() -> None:
     (line,) = lines_of(a_job(kwargs=kwargs))
 
     assert line == ("30 2 * * * export X='1 2'; cd '/srv/a b' && /bin/bash -c 'it'\\''s'")
+
+
+def test_a_start_of_jobs_app_is_one_of_the_machine() -> None:
+    assert lines_of(scheduled(on="start")) == ["@reboot make report"]
