@@ -34,7 +34,6 @@ CHECKED = {
 SMOKE = (
     "tests/integration/test_main_job.py",
     "tests/integration/test_examples.py",
-    "tests/integration/test_events.py",
     "tests/cli/test_lazy_group.py",
     "tests/cli/test_job_options.py",
     "tests/web/test_app.py",
