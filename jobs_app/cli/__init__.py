@@ -51,7 +51,7 @@ SUMMARIES = {
     "token": "Create, list and revoke API tokens, on the server's machine.",
     "whoami": "Say which account and token the server takes you for, and what they may do.",
     "attention": "List what needs a person, the most urgent first.",
-    "apply": "Make jobs agree with files: all of them, or none.",
+    "apply": "Make jobs agree with files, all of them or none.",
     "import": "Make jobs from the schedules of other programs.",
     "audit": "List who changed what, and from which address, the newest first.",
     "top": "Watch what runs, what waits and what comes next.",
