@@ -283,6 +283,11 @@ BEHIND: dict[str, str] = {
 #: Functions that write under a guard, but never in a simulation, and the reason.
 NOT_PLAYED: dict[str, str] = {
     "jobs.service.purge": "deletes the history of a job at rest: tests/jobs/test_service.py",
+    "jobs.starts.mark": "marks a start, once: tests/jobs/test_starts.py",
+    "jobs.starts._insert": "is a part of it",
+    "runs.counting._begin": "counts for metrics: tests/runs/test_counting.py",
+    "runs.counting._jobs_with_series": "counts for metrics: the same",
+    "runs.counting._write": "counts for metrics: the same",
     "runs.finish.finish_alone": "is for data that are refused: tests/worker/test_finish_run.py",
     "runs.finish.finish_unreadable": "is for rows that cannot be read: the same",
     "runs.fires.put_off_job": "is for rows that cannot be read: tests/scheduler/test_tick.py",
@@ -290,6 +295,8 @@ NOT_PLAYED: dict[str, str] = {
     "runs.pruning.prune_runs": "deletes what has ended long ago: tests/runs/test_retention.py",
     "runs.pruning.prune_logs": "deletes what has ended long ago: tests/runs/test_retention.py",
     "runs.cancel.purge": "deletes what its caller chose: tests/runs/test_transitions.py",
+    "runs.reported_tasks.reported": "reads what workers report: tests/runs/test_reported_tasks.py",
+    "runs.transitions.end_unfinished": "is for a copy that nobody uses: tests/jobs/test_restore.py",
     "runs.transitions.move": "is the way of the others",
     "runs.transitions.queue_runs": "is the way of those that queue",
     "runs.transitions.cancel_runs": "is the way of those that cancel",

@@ -29,7 +29,7 @@ from tests.simulation.mutation_testing import (
 PARTS = 4
 
 #: Modules in which every function that writes under a guard is to be played.
-GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py")
+GUARDED = ("runs/*.py", "jobs/service.py", "jobs/start.py", "jobs/starts.py", "jobs/write.py")
 
 #: The calls of a function that writes under a guard, or that holds a row.
 GUARDING = frozenset(

@@ -212,7 +212,7 @@ def register_python_task(api: Api) -> None:
     def compute() -> None:
         """Compute."""
 
-    celery = api.app.extensions["jobs_app"].celery
+    celery = api.app.extensions["jobs_app"].app
     if "tests.compute" not in celery.tasks:
         celery.task(compute, name="tests.compute", shared=False)
 

@@ -49,7 +49,7 @@ ALL = {
 def task(app: Flask) -> None:
     """Register the task."""
     parts: extension.Extension = app.extensions[extension.NAME]
-    parts.celery.task(name="twelve", shared=False)(twelve)
+    parts.app.task(name="twelve", shared=False)(twelve)
 
 
 @pytest.mark.parametrize(

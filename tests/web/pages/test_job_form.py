@@ -282,7 +282,7 @@ def secretive(day: str, api_token: str = "") -> None:
 
 def test_a_session_that_ended_loses_no_argument(api: Api, app: Flask, page: Page) -> None:
     parts = app.extensions["jobs_app"]
-    parts.celery.task(name="secretive", shared=False)(secretive)
+    parts.app.task(name="secretive", shared=False)(secretive)
     kwargs = {"day": "x", "api_token": "hunter2-hunter2"}
     api.make_job(task="secretive", kwargs=kwargs)
     controls = form(page, "/jobs/nightly/edit") | {"/kwargs/day": "y"}

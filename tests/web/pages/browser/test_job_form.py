@@ -22,7 +22,7 @@ def make_job(site: Site, name: str) -> None:
     }
     definition = from_document(document, parts.settings, name=name, app=parts.app)
     with site.database.session() as session:
-        service.create(session, definition, app=parts.celery, by="tester", at=clock.now())
+        service.create(session, definition, app=parts.app, by="tester", at=clock.now())
 
 
 def test_the_preview_follows_what_is_typed(browser_page: Page, site: Site) -> None:
