@@ -71,7 +71,7 @@ def test_whatever_a_task_returns_or_raises_its_run_ends_and_says_what_it_was(
         RESULTS, RunState.SUCCEEDED
     )
     assert results["100 MB"].result["bytes"] == 100_000_002
-    assert results["a set"].result == "{1, 2}"
+    assert results["a set"].result == [1, 2]
     assert "cannot be read" in results["a mute object"].result["who"]
     assert results["no number"].result == {"share": None, "most": None}
     assert "neither NaN nor infinity" in (results["no number"].reason or "")

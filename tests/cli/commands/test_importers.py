@@ -191,7 +191,7 @@ def test_like_cron_sends_output_to_the_default_channels(run: Run, do: Run) -> No
     result = do("--yes", "--like-cron")
 
     assert "no channel is a default one" in before
-    assert "Created 3 jobs" in result.stdout, result.output
+    assert "Created 4 jobs" in result.stdout, result.output
     assert [rule["channel"] for rule in jobs(run)["dump"]["notify"]] == ["ops"]
 
 

@@ -32,7 +32,7 @@ def test_the_tasks_are_listed_with_what_they_need_first(run: Run) -> None:
 
     lines = {line.split()[0]: " ".join(line.split()) for line in result.stdout.splitlines()}
     assert (
-        "shell command [cwd] [env] [stdin] [shell] [success_exit_codes] Run a command"
+        "shell command [cwd] [env] [stdin] [shell] [success_exit_codes] [user] [limits]"
         in lines["shell"]
     )
     assert "email to subject [body]" in lines["email"]
