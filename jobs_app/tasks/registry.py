@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from celery import Celery, Task
 
@@ -173,9 +174,22 @@ def _declaration(task: AnyTask) -> Declaration:
     return task.declaration if isinstance(task, ReportedTask) else declaration_of(task)
 
 
+#: What is known of a task, with the settings of then: to describe one takes milliseconds.
+_described: "WeakKeyDictionary[AnyTask, tuple[Settings, TaskInfo]]" = WeakKeyDictionary()
+
+
 def _describe(app: Celery, task: AnyTask) -> TaskInfo:
+    """Return what is known of *task*; nobody may change it."""
     if isinstance(task, ReportedTask):
         return task.info
+    settings = _settings_of(app)
+    known = _described.get(task)
+    if known is None or known[0] is not settings:
+        known = _described[task] = settings, _new_info(task, settings)
+    return known[1]
+
+
+def _new_info(task: AnyTask, settings: Settings) -> TaskInfo:
     notes: list[str] = []
     positional: list[str] = []
     description, schema = "", {"type": "object"}
@@ -189,7 +203,7 @@ def _describe(app: Celery, task: AnyTask) -> TaskInfo:
             positional = arguments.positional()
             schema = arguments.schema()
             if (own_schema := getattr(task, "schema_of", None)) is not None:
-                schema = own_schema(schema, _settings_of(app))
+                schema = own_schema(schema, settings)
             # A bound or a default inside a model may be NaN, or have thousands of digits.
             schema, changes = as_json(schema, most_parts=MOST_SCHEMA_PARTS)
             notes += [f"In its schema: {change}" for change in changes]

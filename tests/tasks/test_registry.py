@@ -322,3 +322,22 @@ def test_a_command_task_runs_commands_under_each_of_its_names(
 
     assert runs_commands == {"shell", "tools.run", "pkg.tools.run", "nothing-to-run"}
     assert registry.unknown_command_tasks(users) == ["tools:run"]
+
+
+def test_a_task_is_described_once_for_the_same_settings() -> None:
+    class Ours(Celery):
+        settings = Settings()
+
+    ours = Ours("ours", set_as_current=False)
+
+    @ours.task(shared=False, name="counted")
+    def counted(number: int) -> None:
+        """Count."""
+
+    first = registry.task_info(ours, "counted")
+    again = registry.task_info(ours, "counted")
+    ours.settings = Settings()
+
+    assert first is not None
+    assert again is first
+    assert registry.task_info(ours, "counted") is not first
