@@ -138,7 +138,7 @@ def failures_of(schema: schemathesis.BaseSchema) -> Iterator[str]:
 @pytest.mark.parametrize(
     "database_url, schema",
     [
-        pytest.param("sqlite", (EXAMPLES, "admin"), marks=pytest.mark.timeout(400), id="few"),
+        pytest.param("sqlite", (EXAMPLES, "admin"), marks=pytest.mark.timeout(1500), id="few"),
         pytest.param("sqlite", (NIGHTLY_EXAMPLES, "admin"), marks=NIGHTLY),
         pytest.param("postgresql", (NIGHTLY_EXAMPLES, "admin"), marks=NIGHTLY),
         pytest.param("sqlite", (ROLE_EXAMPLES, "editor"), marks=NIGHTLY, id="editor"),
