@@ -270,6 +270,13 @@ class Heartbeat:
         with self._session() as session:
             finish_alone(session, *ours, at=clock.now(), worker_id=dead.worker_id)
 
+    def _have_programs_been_left(self) -> bool:
+        """Look once more: the process may have died after the look of this turn."""
+        if self._orphans is None:
+            return False
+        self._orphans.check()
+        return self._orphans.is_ending
+
     def _finish_dead(self, dead: DeadAttempt) -> bool:
         """Finish a dead attempt; False while a process of it lives: no retry may overlap it."""
         is_late = time.monotonic() - dead.seen >= SUPERVISOR_SECONDS
@@ -282,6 +289,8 @@ class Heartbeat:
                 # Either its process is about to die, or the message was doubled and the dead
                 # process had the copy that lost.
                 return is_late
+            if not is_late and self._have_programs_been_left():
+                return False
             # An attempt keeps its worker: do not finish another worker's attempt.
             is_ours = run is not None and run.worker_id == dead.worker_id
             if run is not None and not (

@@ -1,6 +1,6 @@
 """The heartbeat: no row and no message keeps a worker from its heartbeats."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +16,7 @@ from jobs_app.worker.liveness.active_runs import ActiveRuns
 from jobs_app.worker.liveness.forced_cancellation import ForcedCancellation
 from jobs_app.worker.liveness.heartbeat import Heartbeat
 from jobs_app.worker.liveness.lease import Lease
+from jobs_app.worker.liveness.orphans import Orphans
 from jobs_app.worker.liveness.stalled_runs import StalledRuns
 from tests.factories import NOON, claim, make_run, run
 from tests.servers import wait_until
@@ -72,6 +73,38 @@ def make_unreadable(database: Database, run_id: UUID) -> None:
         is_sqlite = session.get_bind().dialect.name == "sqlite"
         session.execute(statement, {"id": run_id.hex if is_sqlite else run_id})
         session.commit()
+
+
+class LatePrograms(Orphans):
+    """A pool process that dies right after the first look, and leaves a program for a while."""
+
+    def __init__(self, state: Callable[[], RunState]) -> None:
+        self._state = state
+        self.states: list[RunState] = []
+
+    def check(self) -> None:
+        self.states.append(self._state())
+
+    @property
+    def is_ending(self) -> bool:
+        return 2 <= len(self.states) < 6
+
+
+@pytest.mark.timeout(30)
+def test_an_attempt_does_not_end_before_programs_that_were_seen_late(
+    database: Database, registered: Heartbeat, lease: Lease
+) -> None:
+    run_id = make_run(database)
+    programs = LatePrograms(lambda: run(database, run_id).state)
+    registered._orphans = programs
+    assert claim(database, run_id, lease.worker_id) is not None
+    registered.report_dead(run_id, 1, "killed")
+
+    registered.start()
+    wait_until(lambda: run(database, run_id).state is RunState.LOST, "it is lost")
+    registered.stop()
+
+    assert programs.states[:6] == 6 * [RunState.RUNNING]
 
 
 def test_a_worker_that_is_stopped_before_it_was_ready_signs_off(
