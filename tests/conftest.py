@@ -1,5 +1,6 @@
 """What every test may ask for: real servers, started on first use, and fresh databases."""
 
+import fcntl
 import gc
 import os
 import shutil
@@ -243,11 +244,17 @@ def debian_postgres() -> Iterator[DebianPostgres]:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite() -> Path:
     """A SQLite file with all migrations applied, to be copied and never opened."""
-    folder = tmp_path_factory.mktemp("migrated")
-    migrate(Settings(data_dir=folder, database_url=f"sqlite:///{folder / 'jobs.db'}"))
-    return folder / "jobs.db"
+    folder = Path(os.environ[SHARED_DIRECTORY_VARIABLE])
+    file = folder / "migrated.db"
+    with (folder / "sqlite_lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            draft = folder / "migrated_draft.db"
+            migrate(Settings(data_dir=folder, database_url=f"sqlite:///{draft}"))
+            draft.rename(file)
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ HEAD = REVISIONS[-1]
 BEFORE_STARTS = "0030"
 
 
-@pytest.mark.parametrize("target", ["0003", "-5", "0002"])
+@pytest.mark.parametrize("target", [pytest.param("0003", marks=pytest.mark.nightly), "-5", "0002"])
 def test_an_older_revision_is_gone_down_to(
     unmigrated_database_url: str, tmp_path: Path, target: str
 ) -> None:
@@ -234,13 +234,13 @@ def test_two_processes_may_migrate_at_once(unmigrated_database_url: str, tmp_pat
         subprocess.Popen(
             [sys.executable, "-c", code, unmigrated_database_url], stderr=subprocess.PIPE
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     outcomes = [
         (process.communicate(timeout=60)[1][-2000:], process.returncode) for process in processes
     ]
 
-    assert [code for _, code in outcomes] == [0, 0, 0], outcomes
+    assert [code for _, code in outcomes] == [0, 0], outcomes
     database = Database(unmigrated_database_url)
     with database.engine.connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()

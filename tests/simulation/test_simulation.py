@@ -154,8 +154,11 @@ def test_a_run_that_its_worker_loses_sight_of_breaks_a_rule(
 
 # Those on SQLite are played by test_mutants.py, which looks at their guards too.
 @pytest.mark.timeout(0)
-def test_no_scenario_on_postgresql_breaks_an_invariant(postgres_store: Store) -> None:
-    for play in scenarios("postgresql"):
+@pytest.mark.parametrize(
+    "step", [pytest.param(3, id="some"), pytest.param(1, id="all", marks=pytest.mark.nightly)]
+)
+def test_no_scenario_on_postgresql_breaks_an_invariant(postgres_store: Store, step: int) -> None:
+    for play in [*scenarios("postgresql")][::step]:
         simulate(postgres_store, 0, scenario=SCENARIOS[play.name])
 
 

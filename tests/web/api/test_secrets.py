@@ -328,7 +328,14 @@ HEAVY_KWARGS = {
 
 
 @pytest.mark.parametrize("kwargs", HEAVY_KWARGS.values(), ids=HEAVY_KWARGS)
-@pytest.mark.parametrize("path", ["/jobs", "/jobs?dry_run=true", "/runs"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/jobs", marks=pytest.mark.nightly),
+        "/jobs?dry_run=true",
+        pytest.param("/runs", marks=pytest.mark.nightly),
+    ],
+)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_work_on_arguments_is_bounded(api: Api, path: str, kwargs: dict[str, Any]) -> None:
     for number in range(30):
