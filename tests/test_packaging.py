@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNNING = PYPROJECT["project"]["dependencies"] + PYPROJECT["build-system"]["requires"]
 TESTING = RUNNING + PYPROJECT["project"]["optional-dependencies"]["test"]
-CONSTRAINTS = {"constraints.txt": RUNNING, "constraints-test.txt": TESTING}
+CONSTRAINTS = {
+    "constraints.txt": RUNNING,
+    "constraints-test.txt": TESTING,
+    "constraints-docs.txt": PYPROJECT["dependency-groups"]["docs"],
+}
 
 
 def pinned(name: str) -> dict[str, str]:

@@ -10,9 +10,12 @@ import jobs_app.web.pages
 
 SERVED = Path(jobs_app.web.pages.__file__).parent / "static" / "vendor"
 OF_TESTS = Path(__file__).parent / "browser" / "vendor"
+OF_THE_SITE = Path(__file__).parents[3] / "docs_site" / "vendor"
 
 
-@pytest.mark.parametrize("folder", [SERVED, OF_TESTS], ids=["served", "of tests"])
+@pytest.mark.parametrize(
+    "folder", [SERVED, OF_TESTS, OF_THE_SITE], ids=["served", "of tests", "of the site"]
+)
 def test_the_vendored_files_are_those_of_the_manifest(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
 
