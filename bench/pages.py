@@ -52,6 +52,8 @@ GOAL_FIRST_REQUESTS = 6
 
 #: Open pages, how often each asks, and for how long, seconds.
 OPEN_PAGES, POLL_SECONDS = 200, 5.0
+#: The pages are opened one after the other over so long, seconds.
+OPENING_SECONDS = 30.0
 OPEN_SECONDS, QUICK_OPEN_SECONDS = 120, 20
 
 HTML = {"Accept": "text/html", "Accept-Encoding": "br"}
@@ -155,6 +157,8 @@ def _measure_pages(app: Flask, secret: str, run_id: str, rounds: int) -> dict[st
     costs = {}
     for name, address in addresses(run_id).items():
         client = _client(app, secret)
+        # A thread looks at the parts of jobs-app, once in some seconds for all pages.
+        client.get("/me", headers=HTML)
         with _statements(app) as statements:
             answer = client.get(address, headers=HTML)
         if answer.status_code != 200:
@@ -287,7 +291,7 @@ async def _poll(
     """Ask for the region of a page again and again, as `live.js` does."""
     ends_at = time.monotonic() + seconds
     tag = "none"
-    await asyncio.sleep(random.uniform(0, min(POLL_SECONDS, seconds)))
+    await asyncio.sleep(random.uniform(0, min(OPENING_SECONDS, seconds)))
     while time.monotonic() < ends_at:
         headers = {"Cookie": cookie, "HX-Request": "true", "HX-PTag": tag, "Accept": "text/html"}
         began = time.perf_counter()
@@ -295,7 +299,7 @@ async def _poll(
         times.append((time.perf_counter() - began) * 1000)
         statuses.append(answer.status_code)
         tag = answer.headers.get("HX-PTag", tag)
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS * random.uniform(0.8, 1.2))
 
 
 def _table(costs: dict[str, PageCost]) -> str:

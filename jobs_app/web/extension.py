@@ -38,8 +38,9 @@ REDIS_SECONDS = 0.25
 #: How long the warnings about Redis hold, seconds.
 WARNING_SECONDS = 60
 
-#: How long what workers have reported of their tasks is not read again, seconds.
-REPORT_SECONDS = 2.0
+#: How long what workers have reported of their tasks is not read again, seconds: a little longer
+#: than the line about outages holds, with which a thread reads it for the pages.
+REPORT_SECONDS = 6.0
 
 #: Celery's broker while no Redis is configured: a name that never resolves (RFC 2606).
 NO_REDIS = "redis://no-redis.invalid:6379/0"
@@ -76,16 +77,20 @@ class Extension:
         Use it in a request. The reports are read again after REPORT_SECONDS.
         """
         if time.monotonic() >= self._reports_until:
-            self._reports_until = time.monotonic() + REPORT_SECONDS
-            try:
-                with reading() as session:
-                    infos = reported_tasks.reported(session)
-            except SQLAlchemyError as error:
-                # The request itself will say that the database is away.
-                log.debug("reports_not_read error=%s", error)
-            else:
-                set_reported(self.app, infos)
+            self.read_reports()
         return self.app
+
+    def read_reports(self) -> None:
+        """Read what workers have reported of their tasks; needs the context of the application."""
+        self._reports_until = time.monotonic() + REPORT_SECONDS
+        try:
+            with reading() as session:
+                infos = reported_tasks.reported(session)
+        except SQLAlchemyError as error:
+            # The request itself will say that the database is away.
+            log.debug("reports_not_read error=%s", error)
+        else:
+            set_reported(self.app, infos)
 
     def projection(self) -> Projection:
         """Return the projection; raises BrokerUnavailable while no Redis is configured."""

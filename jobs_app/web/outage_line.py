@@ -77,6 +77,8 @@ def init_app(app: Flask) -> None:
 
     def make() -> str:
         with app.app_context():
+            # So that no page has to read them.
+            own.read_reports()
             return " ".join(outages(notifier))
 
     line = app.extensions[NAME] = OutageLine(make)

@@ -12,6 +12,8 @@ from sqlalchemy import text
 from jobs_app.core import clock
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.runs import reported_tasks
+from jobs_app.tasks.task_info import TaskInfo
 from jobs_app.web import extension, outage_line
 from jobs_app.web.outage_line import REDIS, OutageLine
 from tests.web.conftest import Page
@@ -71,6 +73,22 @@ def test_it_is_on_every_page_and_poll_of_who_is_signed_in(app: Flask, page: Page
     for answer in (poll, same):
         assert answer.headers["Jobs-Outage"].endswith(REDIS["unreachable"])
     assert "No scheduler" not in app.test_client().get("/sign-in").text
+
+
+def test_its_thread_reads_what_workers_have_reported_so_that_no_page_has_to(
+    app: Flask, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = []
+
+    def reported(_: object) -> list[TaskInfo]:
+        readers.append(threading.current_thread().name.partition("_")[0])
+        return []
+
+    monkeypatch.setattr(reported_tasks, "reported", reported)
+
+    assert page("/new-job").status_code == 200
+
+    assert readers == ["outage-line"]
 
 
 def test_it_is_made_once_in_five_seconds() -> None:

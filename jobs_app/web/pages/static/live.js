@@ -16,7 +16,8 @@
 
   function plan() {
     clearTimeout(timer);
-    timer = setTimeout(refresh, pause());
+    // Not all at once: many pages that were answered together would ask together for ever.
+    timer = setTimeout(refresh, pause() * (0.8 + 0.4 * Math.random()));
   }
 
   // Nothing moves under the pointer that is about to press, nor under a selection.
