@@ -161,6 +161,20 @@ def test_the_command_takes_the_place_of_the_shell_and_gets_its_signals(checkout:
         assert pid == process.pid
 
 
+@pytest.mark.nightly
+def test_the_site_is_built_in_an_environment_of_its_own(checkout: Path) -> None:
+    (checkout / "deploy/constraints-docs.txt").write_text("# nothing\n")
+    (checkout / "docs_site.py").write_text("import sys; print('pages', sys.prefix, sys.argv[1])")
+    (checkout / "mkdocs.py").write_text("import sys; print('site', sys.prefix, *sys.argv[1:])")
+
+    done = run(checkout, "docs")
+
+    pages, site = done.stdout.splitlines()
+    assert pages == f"pages {checkout / '.venv'} build/docs"
+    assert site.startswith(f"site {checkout / '.venv-docs'} build --strict ")
+    assert not list((checkout / ".venv-docs").rglob("stand_in*"))
+
+
 def test_changed_constraints_are_installed(checkout: Path) -> None:
     constraints = checkout / "deploy/constraints.txt"
     constraints.write_text(constraints.read_text() + "# more\n")

@@ -20,8 +20,17 @@ from jobs_app.cli.yaml_format import read_set
 from jobs_app.core.settings import Settings
 from jobs_app.jobs.schedule_input import schedules_from
 from jobs_app.web.api.schemas.job_input import JobIn
+from tests.documents.not_run import (
+    BEFORE,
+    EXIT_CODES,
+    NOT_RUN,
+    PAGES_NOT_RUN,
+    PLACEHOLDERS,
+    PROGRAMS,
+    beginning,
+)
 from tests.documents.pages import PAGES, ROOT, Block, all_blocks, code_spans
-from tests.documents.shell import arguments_of_jobs_app, commands, typed
+from tests.documents.shell import arguments_of_jobs_app, commands, lines, typed
 
 #: Languages of blocks; `text` is for pictures and output.
 LANGUAGES = {
@@ -36,9 +45,12 @@ OTHER_YAML = {"services", "x-mine", "scrape_configs", "apiVersion"}
 OTHER_VARIABLES = {
     *("JOBS_URL", "JOBS_TOKEN"),  # the command line
     *("JOBS_RUN_ID", "JOBS_ATTEMPT", "JOBS_JOB", "JOBS_SCHEDULED_FOR"),  # a command of a job
-    *("JOBS_WORKER_MEMORY", "JOBS_WORKER_PIDS"),  # compose.yaml
+    *re.findall(r"JOBS_[A-Z_]+", (ROOT / "compose.yaml").read_text()),
     *("JOBS_PYTHON", "JOBS_TEST_CHROMIUM", "JOBS_TEST_DATABASE_URL", "JOBS_TEST_REDIS_URL"),  # run
 }
+
+
+ASSIGNMENT = re.compile(r"\w+=.*", re.DOTALL)
 
 
 def named(block: Block) -> str:
@@ -179,3 +191,33 @@ def test_each_setting_that_a_page_names_exists() -> None:
     }
 
     assert not unknown
+
+
+def programs(line: str) -> set[str]:
+    """Return the programs that a line calls."""
+    found = [[word for word in words if not ASSIGNMENT.fullmatch(word)] for words in commands(line)]
+    return {words[0] for words in found if words}
+
+
+def test_each_line_is_one_that_is_run_or_has_a_reason() -> None:
+    unknown = {
+        f"{block}: {line}"
+        for block in all_blocks(*SHELL)
+        if block.page not in PAGES_NOT_RUN
+        for line in lines(typed(block))
+        if not beginning(line, NOT_RUN) and not programs(line) <= PROGRAMS
+    }
+
+    assert not unknown
+
+
+def test_each_exception_is_needed_and_names_a_test_that_exists() -> None:
+    typed_lines = [line for block in all_blocks(*SHELL) for line in lines(typed(block))]
+    found = {
+        beginning(line, patterns) for line in typed_lines for patterns in (NOT_RUN, EXIT_CODES)
+    }
+    tests = re.findall(r"tests/[\w/.]+", " ".join([*NOT_RUN.values(), *PAGES_NOT_RUN.values()]))
+
+    assert found - {None} == NOT_RUN.keys() | EXIT_CODES.keys()
+    assert not [test for test in tests if not (ROOT / test).exists()]
+    assert {*BEFORE, *PLACEHOLDERS} <= set(PAGES)

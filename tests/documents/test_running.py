@@ -16,58 +16,20 @@ from pathlib import Path
 import pytest
 
 from jobs_app.up.valkey import free_port
+from tests.documents.not_run import (
+    BEFORE,
+    EXIT_CODES,
+    NOT_RUN,
+    PAGES_NOT_RUN,
+    PLACEHOLDERS,
+    beginning,
+)
 from tests.documents.pages import PAGES, ROOT, Block, blocks
 from tests.documents.shell import lines, typed
 from tests.servers import wait_until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 
-#: Lines that are not run here: how they begin, and the reason. test_blocks.py reads all of them.
-NOT_RUN = {
-    r"./run up|jobs-app up": "the installation of this test is one; README and tutorial start it",
-    r"jobs-app (worker|web|scheduler)": "it does not end; tests/integration start these processes",
-    r"./run (test|docs)": "the tests, and the site: test_site.py",
-    r"docker |deploy/make-secrets": "it needs a container engine; tests/deploy check the files",
-    r"(sudo|systemctl|apt-get|useradd|install|chown|nginx|caddy|supervisor\w*) ": "it changes the"
-    " machine; tests/deploy check what it uses",
-    r"(kubectl|helm|podman) ": "it needs a cluster; tests/deploy check the files",
-    r"pipx |git ": "it needs a network",
-    r"jobs-app secret set .* # ": "it asks on a terminal; tests/cli/commands/test_secrets.py",
-    r"jobs-app channel add ops --default ": "it asks on a terminal;"
-    " tests/cli/commands/test_notifications.py",
-    r"jobs-app channel test": "it sends a message to an address of others",
-    r"jobs-app import crontab /etc": "it asks on a terminal, and reads this machine's crontabs",
-    r".*jobs-app import apscheduler": "it needs a store of APScheduler; tests/jobs/importers",
-    r"jobs-app restore": "it needs a stopped installation; tests/cli/commands/test_backup.py",
-    r".*zsh_source|.*fish_source": "another shell; tests/cli/test_completion.py",
-    r".*cronicle.example.org": "it needs a Cronicle",
-    r".*/tasks? +.*celery -A": "it does not end",
-    r"celery -A": "it needs a broker of its own; tests/integration/test_examples.py",
-}
-#: Exit codes of commands that are not 0, besides those that the page itself names.
-EXIT_CODES = {
-    r"jobs-app doctor": (0, 1, 2),
-    r"jobs-app job create probe --task http --arg url=ftp": (2,),
-    r"journalctl": (0, 1),
-}
-#: What stands for any name in a page.
-PLACEHOLDERS = {
-    "docs/beat.md": {"NAME": "sales"},
-    "docs/crontab.md": {"NAME": "backup-sh"},
-}
-#: Jobs, secrets and channels that a page takes for granted.
-BEFORE = {
-    "docs/accounts.md": 'export JOBS_TOKEN=$(cat "$HOME/.local/share/jobs-app/admin-token")',
-    "docs/explain.md": "jobs-app job create backup --command true --cron '30 2 * * *'",
-    "docs/notifications.md": "jobs-app channel add ops --url json://ops.example.org/ --default;"
-    " jobs-app job create nightly-report --command true --manual;"
-    " jobs-app job create hello --command true --manual",
-    "docs/queues.md": "jobs-app job create nightly-report --command true --manual",
-    "docs/retention.md": "jobs-app job create backup --command true --manual",
-    "docs/tasks.md": "for name in shop-broker shop-results; do echo redis://redis.example/0 |"
-    " jobs-app secret set $name --from -; done;"
-    " jobs-app job create nightly-report --command true --manual",
-}
 EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
 
 CRONTAB = """\
@@ -185,19 +147,13 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             raise
 
 
-def begins(line: str, patterns: dict[str, object]) -> str | None:
-    """Return the pattern that *line* begins with, after the variables that it sets."""
-    command = re.sub(r"^(\s*\w+=\S*\s+)+", "", line).strip()
-    return next((pattern for pattern in patterns if re.match(pattern, command)), None)
-
-
 def script_of(block: Block, port: str) -> str:
     """Return what is run of a block: each line that can run here, with the place in the page."""
     parts = [f"echo '--- {block}'"]
     for line in lines(typed(block)):
-        if begins(line, dict(NOT_RUN)):
+        if beginning(line, NOT_RUN):
             continue
-        codes = EXIT_CODES.get(begins(line, dict(EXIT_CODES)) or "", ())
+        codes = EXIT_CODES.get(beginning(line, EXIT_CODES) or "", ())
         if named := EXIT_CODE.search(line):
             codes = (int(named[1]),)
         for word, name in PLACEHOLDERS.get(block.page, {}).items():
@@ -209,7 +165,9 @@ def script_of(block: Block, port: str) -> str:
     return "\n".join(parts)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page) and page not in PAGES_NOT_RUN]
+)
 def test_the_commands_of_a_page_work(installation: Installation, page: str) -> None:
     shell = [block for block in blocks(page) if block.language in ("sh", "console")]
     port = installation.environment["JOBS_PORT"]
