@@ -41,7 +41,7 @@ EXIT_CODES = {
 #: What stands for any name in a page.
 PLACEHOLDERS = {
     "docs/beat.md": {"NAME": "sales"},
-    "docs/crontab.md": {"NAME": "backup-sh"},
+    "docs/crontab.md": {"NAME": "true"},
 }
 #: Jobs, secrets and channels that a page takes for granted.
 BEFORE = {
