@@ -1,6 +1,8 @@
 """Calls a task as Celery does, with a real request and all its hooks; returns the outcome."""
 
 import functools
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -20,6 +22,7 @@ from jobs_app.tasks.context import current_run
 from jobs_app.tasks.user_apps import why_unknown
 from jobs_app.worker.call_arguments import CallArguments
 from jobs_app.worker.coroutines import (
+    INTERRUPTS,
     awaiting,
     is_coroutine_function,
     is_in_event_loop,
@@ -36,6 +39,9 @@ RETRIES = "jobs_retries"
 
 #: Attribute of a task: its method `run` is adapted.
 ADAPTED = "jobs_adapted"
+
+#: Methods of a task that Celery calls when the outcome is certain already.
+HOOKS = ("on_failure", "on_retry", "on_success", "after_return")
 
 #: Attribute of the request: the method `run` of its task was called.
 STARTED = "jobs_started"
@@ -89,6 +95,7 @@ def _tracer(process: Process, task: AnyTask) -> Callable[..., Any]:
     if tracer is None:
         divert_update_state(task)
         _adapt_methods(task)
+        _guard_hooks(task)
         _adapt_is_aborted(task)
         _adapt_run(task)
         tracer = build_tracer(task.name, task, eager=True, propagate=False, app=process.app)
@@ -196,6 +203,29 @@ def _adapt_methods(task: AnyTask) -> None:
     task.retry = noting_retry  # type: ignore[method-assign]  # as said
     task.update_state = noting_state  # type: ignore[method-assign]  # as said
     task.on_replace = run_replacement  # type: ignore[method-assign, assignment]  # as said
+
+
+def _guard_hooks(task: AnyTask) -> None:
+    """Make an error of a hook change no outcome: it is written to the log of the run.
+
+    Celery would report it in place of the task's own error, or of its result.
+    """
+    for name in HOOKS:
+        setattr(task, name, _guarded(getattr(task, name), f"{name} of {task.name}"))
+
+
+def _guarded(hook: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(hook)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            hook(*args, **kwargs)
+        except INTERRUPTS:
+            raise
+        except Exception:  # noqa: BLE001  # whatever user code raises
+            sys.stderr.write(f"{name} raised an error, which changes no outcome:\n")
+            traceback.print_exc()
+
+    return guarded
 
 
 def _adapt_is_aborted(task: AnyTask) -> None:

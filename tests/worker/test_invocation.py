@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 from celery import Celery, Task, chain, chord, current_app, group, shared_task
 from celery.contrib.abortable import AbortableTask
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from jobs_app.core import clock
 from jobs_app.core.states import CancelMode, RunState
 from jobs_app.db.engine import Database
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import LogChunk, Run
 from jobs_app.runs.cancel import cancel
 from jobs_app.tasks import user_apps
 from jobs_app.tasks.context import current_run
@@ -42,6 +42,32 @@ async def fails_slowly(self: Task[Any, Any]) -> None:
     """Fail after others had their turn."""
     await asyncio.sleep(0)
     raise OSError(f"attempt {self.request.retries}")
+
+
+class Noisy(Task):
+    """A task whose hooks all fail."""
+
+    def on_failure(self, *_: Any) -> None:
+        raise ValueError("the hook is broken")
+
+    def on_retry(self, *_: Any) -> None:
+        raise ValueError("the hook is broken")
+
+    def on_success(self, *_: Any) -> None:
+        raise ValueError("the hook is broken")
+
+    def after_return(self, *_: Any) -> None:
+        raise ValueError("the hook is broken, too")
+
+
+@shared_task(name="tests.has_broken_hooks", base=Noisy, bind=True)
+def has_broken_hooks(self: Task[Any, Any], how: str) -> str:
+    """End in one of the ways that Celery has a hook for."""
+    if how == "failed":
+        raise KeyError("the orders")
+    if how == "retried" and not self.request.retries:
+        raise self.retry(exc=KeyError("the orders"), countdown=0)
+    return how
 
 
 @shared_task(name="tests.yields")
@@ -223,6 +249,34 @@ def test_an_error_of_a_coroutine_is_retried_as_celery_says(
     retrying = run(database, run_id)
     assert retrying.state is RunState.RETRYING
     assert (retrying.error or {})["message"] == "attempt 0"
+
+
+@pytest.mark.parametrize(
+    "how, state, error",
+    [
+        ("done", RunState.SUCCEEDED, None),
+        ("failed", RunState.FAILED, "KeyError"),
+        ("retried", RunState.RETRYING, "KeyError"),
+    ],
+)
+def test_a_hook_that_fails_changes_no_outcome(
+    database: Database,
+    work_on: WorkOn,
+    capfd: pytest.CaptureFixture[str],
+    how: str,
+    state: RunState,
+    error: str | None,
+) -> None:
+    run_id = make_run(database, task="tests.has_broken_hooks", kwargs={"how": how})
+
+    work_on(run_id)
+
+    ended = run(database, run_id)
+    assert (ended.state, (ended.error or {}).get("type")) == (state, error)
+    with database.reading() as session:
+        log = "".join(session.scalars(select(LogChunk.text)))
+    assert "of tests.has_broken_hooks raised an error, which changes no outcome" in log
+    assert "ValueError: the hook is broken" in log
 
 
 @pytest.mark.parametrize(
