@@ -12,6 +12,7 @@ from bench import (
     log,
     next_fire,
     pages,
+    schedules,
     steady,
     throughput,
 )
@@ -19,6 +20,7 @@ from bench import (
 BENCHMARKS: dict[str, Callable[..., None]] = {
     "burst": burst.run,
     "steady": steady.run,
+    "schedules": schedules.run,
     "edit": edit.run,
     "next-fire": next_fire.run,
     "throughput": throughput.run,

@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, column, func, insert, select, true, update, values
+from sqlalchemy.orm import Session
 
 from jobs_app.core.settings import Settings
+from jobs_app.db.columns import UTCDateTime
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
@@ -88,24 +90,41 @@ class Installation:
         """
         database = Database(self.settings.effective_database_url)
         with database.session() as session:
-            shares = [
-                (Job.id % seconds == second, at + timedelta(seconds=second))
-                for second in range(seconds)
-            ]
+            self._spread(session, at=at, seconds=seconds)
             if warm_up:
-                shares.append((Job.id <= warm_up, at - timedelta(seconds=WARM_SECONDS)))
-            for share, fire in shares:
-                values = {"next_fire_at": fire, "next_due_at": fire}
-                if seconds > 1:
-                    values["anchor_at"] = fire
-                statement = update(Job).where(share).values(values)
-                session.execute(statement.execution_options(synchronize_session=False))
+                self._set_fire(session, Job.id <= warm_up, at - timedelta(seconds=WARM_SECONDS))
             session.commit()
             if session.get_bind().dialect.name == "postgresql":
                 session.connection().exec_driver_sql("ANALYZE")
                 session.commit()
         self._project(database)
         database.close()
+
+    def _spread(self, session: Session, *, at: datetime, seconds: int) -> None:
+        if seconds == 1:
+            self._set_fire(session, true(), at)
+            return
+        # One statement: one for each second would read all jobs each time.
+        rows = [(second, at + timedelta(seconds=second)) for second in range(seconds)]
+        columns = (column("second", Integer), column("fire", UTCDateTime))
+        shares = values(*columns).data(rows).cte("shares")
+        self._set_fire(
+            session, Job.id % seconds == shares.c.second, shares.c.fire, moves_anchor=True
+        )
+
+    def _set_fire(
+        self,
+        session: Session,
+        condition: ColumnElement[bool],
+        fire: Any,
+        *,
+        moves_anchor: bool = False,
+    ) -> None:
+        changes = {"next_fire_at": fire, "next_due_at": fire}
+        if moves_anchor:
+            changes["anchor_at"] = fire
+        statement = update(Job).where(condition).values(changes)
+        session.execute(statement.execution_options(synchronize_session=False))
 
     def _project(self, database: Database) -> None:
         projection, last_id = Projection(self.settings), 0

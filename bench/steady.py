@@ -35,6 +35,8 @@ WARM_SECONDS = 5
 #: Runs that the consumer finishes in one transaction.
 FINISH_BATCH = 200
 RECEIVE_BATCH = 500
+#: Jobs that a slow machine can make due in a second.
+MADE_DUE_PER_SECOND = 5000
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class SteadyResult:
     p99: float
     worst: float
     cores: float
+    megabytes_before: float
     megabytes: float
     ready_seconds: float
 
@@ -55,7 +58,7 @@ class SteadyResult:
             "messages": self.messages,
             "lag_ms": {"p50": self.p50, "p99": self.p99, "max": self.worst},
             "cpu_cores": self.cores,
-            "memory_mb": self.megabytes,
+            "memory_mb": {"before": self.megabytes_before, "after": self.megabytes},
             "first_tick_seconds": self.ready_seconds,
         }
 
@@ -118,17 +121,29 @@ class Consumer:
         return self.received_at
 
 
-def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path) -> SteadyResult:
-    """Run *count* schedules for *seconds* with a database of *kind*."""
+def measure(
+    servers: Servers,
+    kind: str,
+    count: int,
+    seconds: int,
+    folder: Path,
+    *,
+    period_seconds: int = PERIOD_SECONDS,
+) -> SteadyResult:
+    """Run *count* schedules, each due every *period_seconds*, for *seconds*.
+
+    The database is of *kind*.
+    """
     servers.valkey.flushall()
     with servers.database(kind) as url:
         settings = Settings(
             database_url=url, redis_url=servers.valkey.url, redis_prefix="jobs:", data_dir=folder
         )
         installation = Installation(settings, folder / "steady.log")
-        installation.fill(count, every_seconds=PERIOD_SECONDS)
-        at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=12 + count / 2500)
-        installation.make_due(at=at, seconds=PERIOD_SECONDS)
+        installation.fill(count, every_seconds=period_seconds)
+        wait_seconds = 12 + count / MADE_DUE_PER_SECOND
+        at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=wait_seconds)
+        installation.make_due(at=at, seconds=period_seconds)
         consumer = Consumer(servers.valkey.url, installation.queues, url)
         with installation.scheduler() as scheduler:
             delay = datetime.now(UTC) - at
@@ -139,6 +154,7 @@ def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path)
             _sleep_until(begin)
             process = psutil.Process(scheduler.pid)
             cpu_before = sum(process.cpu_times()[:2])
+            megabytes_before = process.memory_info().rss / 1e6
             _sleep_until(begin + timedelta(seconds=seconds))
             cores = (sum(process.cpu_times()[:2]) - cpu_before) / seconds
             megabytes = process.memory_info().rss / 1e6
@@ -146,7 +162,7 @@ def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path)
         lags = _lags(url, consumer.stop(), begin, begin + timedelta(seconds=seconds))
     # Each second of the period has its own share of the schedules; the first shares have one more.
     expected = sum(
-        len(range(second % PERIOD_SECONDS, count, PERIOD_SECONDS))
+        len(range(second % period_seconds, count, period_seconds))
         for second in range(WARM_SECONDS, WARM_SECONDS + seconds)
     )
     if abs(len(lags) - expected) > expected // 100 + 1:
@@ -157,6 +173,7 @@ def measure(servers: Servers, kind: str, count: int, seconds: int, folder: Path)
         lags[len(lags) * 99 // 100],
         lags[-1],
         round(cores, 3),
+        round(megabytes_before, 1),
         round(megabytes, 1),
         round(scheduler.ready_seconds, 2),
     )
@@ -194,6 +211,12 @@ def run(*, quick: bool) -> None:
                     servers, kind, count, seconds, Path(scratch)
                 )
                 print(f"{count:,} on {kind}: {results[f'{count:,} on {kind}']}", flush=True)
+    print(f"\n{table(results)}")
+    report.save("steady", {name: result.as_json() for name, result in results.items()})
+
+
+def table(results: dict[str, SteadyResult]) -> str:
+    """Return the results by name as a table."""
     headings = ["schedules", "messages", "p50", "p99", "max", "CPU, cores", "memory", "first tick"]
     rows = [
         [
@@ -201,10 +224,9 @@ def run(*, quick: bool) -> None:
             f"{result.messages:,}",
             *(f"{value:,.0f} ms" for value in (result.p50, result.p99, result.worst)),
             f"{result.cores:.2f}",
-            f"{result.megabytes:.0f} MB",
+            f"{result.megabytes_before:.0f} to {result.megabytes:.0f} MB",
             f"{result.ready_seconds:.1f} s",
         ]
         for name, result in results.items()
     ]
-    print("\n" + report.table(headings, rows))
-    report.save("steady", {name: result.as_json() for name, result in results.items()})
+    return report.table(headings, rows)
