@@ -4,7 +4,6 @@ An entry's score is the job's `next_due_at`; its definition tells RedBeat's own 
 what stands there. Losing all of it costs nothing but a look at the database.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,8 +11,6 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from celery.schedules import BaseSchedule, crontab, schedule
-from redbeat.decoder import RedBeatJSONEncoder
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
@@ -24,12 +21,7 @@ from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.db.models.jobs import Job
-from jobs_app.schedules import calendar_interval
-
-#: What stock RedBeat would send if it were run on these entries: a look at one job.
-LOOK_TASK = "jobs_app.look"
-
-ENTRY_PREFIX = "job:"
+from jobs_app.jobs.redbeat_definition import ENTRY_PREFIX, META, definition
 
 #: Redis looks ten times a second whose BLPOP has timed out: it may wait this much longer.
 BLOCKING_INACCURACY_SECONDS = 0.11
@@ -94,6 +86,7 @@ class Projection:
         self.schedule_key = f"{self._entries}:schedule"
         self.wakeup_key = f"{settings.redis_prefix}wakeup"
         self.marker_key = f"{settings.redis_prefix}projected"
+        self.rebuild_key = f"{settings.redis_prefix}projecting"
         self.owner_key = f"{settings.redis_prefix}installation"
         self._take_prefix: Callable[..., str] = self._redis.register_script(TAKE_PREFIX)
         self.is_foreign = False
@@ -137,15 +130,32 @@ class Projection:
         self._add_wakeup(pipe)
         self._execute(pipe)
 
+    def begin_rebuild(self) -> None:
+        """Note in Redis that all entries are being written."""
+        if not self.is_foreign:
+            self._run(partial(self._redis.set, self.rebuild_key, "1"))
+
     def rebuild(self, jobs: Iterable[Job]) -> None:
-        """Write the entries of *jobs* and set the mark that says that all are there."""
+        """Write the entries of *jobs*, and wake nobody."""
         if self.is_foreign:
             return
         pipe = self._redis.pipeline(transaction=False)
         for job in jobs:
             self._add(pipe, job)
-        pipe.set(self.marker_key, "1")
         self._execute(pipe)
+
+    def end_rebuild(self) -> bool:
+        """Set the mark that all entries are there; False if Redis lost some since the beginning."""
+        if self.is_foreign:
+            return False
+        try:
+            # The note is lost with the entries, and then there is no mark either.
+            self._run(partial(self._redis.rename, self.rebuild_key, self.marker_key))
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, ResponseError) and "no such key" in str(error):
+                return False
+            raise
+        return True
 
     def write_scores(self, due: Mapping[int, datetime | None]) -> None:
         """Move entries to their next due instants; None removes the entry."""
@@ -181,21 +191,18 @@ class Projection:
         after = at + timedelta(seconds=following[0][1] - now) if following else None
         return keys, after, bool(marked)
 
-    def scores(self) -> dict[int, float]:
-        """Return the score of every job's entry."""
+    def scan(self, cursor: int, *, count: int) -> tuple[int, list[int]]:
+        """Return the jobs of about *count* entries, and the cursor of the next ones.
+
+        A scan begins with the cursor 0, and has ended when it is 0 again.
+        """
         self._refuse_foreign()
-        scores: dict[int, float] = {}
-        cursor = None
-        while cursor != 0:
-            scan = partial(self._redis.zscan, self.schedule_key, cursor=cursor or 0, count=1000)
-            # Typed Any: redis-py's annotation is a union with its asynchronous client.
-            answer: Any = self._run(scan)
-            cursor, page = answer
-            for key, score in page:
-                job_id = self.job_id(key)
-                if job_id is not None:
-                    scores[job_id] = score
-        return scores
+        scan = partial(self._redis.zscan, self.schedule_key, cursor=cursor, count=count)
+        # Typed Any: redis-py's annotation is a union with its asynchronous client.
+        answer: Any = self._run(scan)
+        following, page = answer
+        job_ids = (self.job_id(key) for key, _ in page)
+        return following, [job_id for job_id in job_ids if job_id is not None]
 
     def scores_of(self, job_ids: Sequence[int]) -> dict[int, float]:
         """Return the scores of the entries of *job_ids*, as far as there are any."""
@@ -291,7 +298,7 @@ class Projection:
             pipe.zrem(self.schedule_key, key)
             pipe.delete(key)
         else:
-            pipe.hset(key, mapping={"definition": _definition(job), "meta": _META})
+            pipe.hset(key, mapping={"definition": definition(job), "meta": META})
             pipe.zadd(self.schedule_key, {key: job.next_due_at.timestamp()})
 
     def _add_wakeup(self, pipe: Pipeline) -> None:
@@ -306,38 +313,3 @@ def shared_prefix(prefix: str) -> str:
         f"Another installation uses this Redis with the prefix {prefix!r}: "
         "give this one a JOBS_REDIS_PREFIX of its own."
     )
-
-
-_META = json.dumps({"last_run_at": None})
-
-
-def _definition(job: Job) -> str:
-    """Return what RedBeat's own loader reads of a job: never its kwargs, they may be secret."""
-    definition = {
-        "name": f"{ENTRY_PREFIX}{job.id}",
-        "task": LOOK_TASK,
-        "args": [job.id],
-        "kwargs": {},
-        "options": {"shadow": job.name},
-        "schedule": _nearest_schedule(job),
-        "enabled": True,
-    }
-    return json.dumps(definition, cls=RedBeatJSONEncoder)
-
-
-def _nearest_schedule(job: Job) -> BaseSchedule:
-    """Return the schedule as far as Celery's own classes can say it: for display only.
-
-    Of several schedules it is the first one: an entry holds one.
-    """
-    if job.interval_seconds is not None:
-        return schedule(run_every=job.interval_seconds)
-    if job.every is not None and (interval := calendar_interval.read(job.every)):
-        return schedule(run_every=timedelta(days=interval.days or interval.months * 30))
-    if job.cron is not None:
-        try:
-            return crontab.from_string(job.cron)
-        except (ValueError, TypeError):
-            # `L`, `#`, `H` and the macros are beyond Celery's crontab.
-            pass
-    return schedule(run_every=86_400)

@@ -220,6 +220,8 @@ class JobsScheduler(RedBeatScheduler):
         ticked = self._ticker.tick(at=at)
         if not ticked.is_projected:
             self._janitor.recover(at=at)
+            # Until all entries are there, the rows say which jobs are due.
+            self._ticker.scan(at=at, due_before=at)
             return at
         # An entry's score is in whole seconds, so it may be found up to a second too early.
         wait = self._foreign_entries.send(ticked.foreign)

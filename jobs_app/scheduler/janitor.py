@@ -89,7 +89,9 @@ class Janitor:
             Rule("cancel_of_deleted_jobs", 60.0, lambda at, _: self.cancel_of_deleted_jobs(at=at)),
             Rule("notify_overruns", OVERRUN_SECONDS, lambda at, _: self.notify_overruns(at=at)),
             Rule("repair_entries", 1.0, lambda _, now: self.entries.compare_next(monotonic=now)),
-            Rule("repair_entries", 3600.0, lambda _at, _: self.entries.compare()),
+            Rule(
+                "repair_entries", 1.0, lambda _, now: self.entries.remove_leftovers(monotonic=now)
+            ),
         ]
 
     def pending_work(self, *, at: datetime) -> frozenset[Work]:
@@ -130,6 +132,7 @@ class Janitor:
 
     def take_over(self, *, at: datetime) -> None:
         """Send what a scheduler that died may have committed and not published."""
+        self.entries.start_over()
         with self._database.session() as session:
             outbox.mark_queued_unsent(session, at=at)
         # `resend` counts the messages in the broker: runs that only wait get no second one.
@@ -239,10 +242,15 @@ class Janitor:
             return concurrency.unpark(session, key, at=at, fill_all_slots=True)
 
     def recover(self, *, at: datetime) -> None:
-        """Write all entries and send the messages of all queued runs, after Redis lost its data."""
-        self.entries.rebuild()
-        with self._database.session() as session:
-            outbox.mark_queued_unsent(session, at=at, is_everything_lost=True)
+        """After Redis lost its data, write the next entries anew; call it until all are there.
+
+        The first call sends the messages of all queued runs.
+        """
+        is_first = not self.entries.is_rebuilding
+        self.entries.rebuild_next()
+        if is_first:
+            with self._database.session() as session:
+                outbox.mark_queued_unsent(session, at=at, is_everything_lost=True)
         self.resend(at=at)
 
     def _send(self, messages: list[Message], *, at: datetime) -> None:

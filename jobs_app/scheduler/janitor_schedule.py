@@ -13,10 +13,6 @@ from jobs_app.scheduler.pending_work import Work
 
 log = logging.getLogger(__name__)
 
-#: Rules with at least this period first run this long after the start, seconds.
-SELDOM_SECONDS = 600.0
-SETTLING_SECONDS = 30.0
-
 #: The counter of what the rules have mended, by rule.
 JANITOR = "janitor_actions"
 
@@ -45,11 +41,7 @@ class JanitorSchedule:
         """
         began = now()
         if not self._due:
-            # The slow rules, which read everything, must not delay the first ticks.
-            first = [
-                SETTLING_SECONDS if rule.seconds >= SELDOM_SECONDS else 0.0 for rule in self._rules
-            ]
-            self._due = [monotonic + seconds for seconds in first]
+            self._due = [monotonic] * len(self._rules)
         pending: frozenset[Work] | None = None
         # The most overdue rule runs first: each gets its turn, however slow the database is.
         for index in sorted(range(len(self._rules)), key=self._due.__getitem__):

@@ -2,13 +2,13 @@
 
 import logging
 import math
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from jobs_app.db import bulk_sql
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.redbeat_entries import Projection
@@ -21,30 +21,63 @@ BATCH = 1000
 #: From the beginning of one round through all jobs to that of the next one, seconds.
 ROUND_SECONDS = 10.0
 
+#: The same for a round through all entries.
+LEFTOVER_ROUND_SECONDS = 3600.0
+
 
 class RedBeatRepair:
-    """Compares the entries in Redis with the jobs in the database; the rows are right."""
+    """Compares the entries in Redis with the jobs in the database; the rows are right.
+
+    Each step takes some milliseconds, however many jobs there are: all at once would delay
+    the tick by minutes, with a million.
+    """
 
     def __init__(self, database: Database, projection: Projection) -> None:
         self._database = database
         self._projection = projection
+        self._rebuilt_until = 0
         self._compared_until = 0
         self._next_round_at = -math.inf
+        self._leftover_cursor = 0
+        self._next_leftover_round_at = -math.inf
 
-    def rebuild(self) -> int:
-        """Write every entry anew, and return how many."""
-        count = 0
-        for batch in self._active_jobs():
-            self._projection.rebuild(batch)
-            count += len(batch)
-        log.info("projection_rebuilt jobs=%s", count)
-        return count
+    def start_over(self) -> None:
+        """Let the next rebuild begin with the first job: another scheduler may have begun one."""
+        self._rebuilt_until = 0
+
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether a rebuild has begun and not ended."""
+        return self._rebuilt_until != 0
+
+    def rebuild_next(self) -> bool:
+        """Write the entries of the next jobs anew; return whether all entries are there now.
+
+        If Redis loses its data again meanwhile, the next call begins with the first job.
+        """
+        if not self.is_rebuilding:
+            self._projection.begin_rebuild()
+        with self._database.reading() as session:
+            jobs = list(session.scalars(_next_jobs(Job, after=self._rebuilt_until)))
+        self._projection.rebuild(jobs)
+        if len(jobs) == BATCH:
+            self._rebuilt_until = jobs[-1].id
+            return False
+        self._rebuilt_until = 0
+        if not self._projection.end_rebuild():
+            return False
+        log.info("projection_rebuilt")
+        return True
+
+    def repair_next(self, *, monotonic: float) -> int:
+        """Repair the next entries, and remove the next leftovers; return how many there were."""
+        return self.compare_next(monotonic=monotonic) + self.remove_leftovers(monotonic=monotonic)
 
     def compare_next(self, *, monotonic: float) -> int:
         """Repair the entries of the next jobs that differ from their rows.
 
-        The next call goes on from there. All at once would delay the tick by seconds, with
-        a hundred thousand jobs. A new round begins ROUND_SECONDS after the last one began.
+        The next call goes on from there. A new round begins ROUND_SECONDS after the last one
+        began.
         """
         if self._compared_until == 0:
             if monotonic < self._next_round_at:
@@ -58,31 +91,26 @@ class RedBeatRepair:
         self._compared_until = rows[-1][0] if len(rows) == BATCH else 0
         return len(differing)
 
-    def compare(self) -> int:
-        """Repair the entries that differ from their rows, and remove those without a row."""
-        scores = self._projection.scores()
-        wrong = last = 0
-        while True:
-            with self._database.reading() as session:
-                rows = self._due_instants(session, after=last)
-            differing = [
-                job_id for job_id, due_at in rows if not _is_same(scores.pop(job_id, None), due_at)
-            ]
-            self._repair(differing)
-            wrong += len(differing)
-            if len(rows) < BATCH:
-                break
-            last = rows[-1][0]
-        if scores:
-            with self._database.reading() as session:
-                # An entry made since we read the rows is no leftover.
-                active = select(Job.id).where(Job.next_due_at.is_not(None), Job.id.in_(scores))
-                leftovers = set(scores) - set(session.scalars(active))
-            self._projection.write_scores(dict.fromkeys(leftovers))
-            wrong += len(leftovers)
-        if wrong:
-            log.info("projection_mended entries=%s", wrong)
-        return wrong
+    def remove_leftovers(self, *, monotonic: float) -> int:
+        """Remove those of the next entries whose jobs have no next fire, or are gone.
+
+        The next call goes on from there. A new round begins LEFTOVER_ROUND_SECONDS after the
+        last one began.
+        """
+        if self._leftover_cursor == 0:
+            if monotonic < self._next_leftover_round_at:
+                return 0
+            self._next_leftover_round_at = monotonic + LEFTOVER_ROUND_SECONDS
+        # The entries first: the row of an entry that is made meanwhile is there.
+        self._leftover_cursor, job_ids = self._projection.scan(self._leftover_cursor, count=BATCH)
+        with self._database.reading() as session:
+            of_these = bulk_sql.in_values(session, Job.id, job_ids)
+            active = select(Job.id).where(Job.next_due_at.is_not(None), of_these)
+            leftovers = set(job_ids).difference(session.scalars(active)) if job_ids else set()
+        self._projection.write_scores(dict.fromkeys(leftovers))
+        if leftovers:
+            log.info("leftover_entries_removed jobs=%s", len(leftovers))
+        return len(leftovers)
 
     def _due_instants(self, session: Session, *, after: int) -> list[tuple[int, datetime]]:
         """Return the next jobs by id that have a next fire, each with its due instant."""
@@ -99,19 +127,6 @@ class RedBeatRepair:
         # Not `rebuild`: after a FLUSHALL its mark would claim that all entries are there.
         self._projection.write(jobs)
         log.info("entries_mended jobs=%s", len(jobs))
-
-    def _active_jobs(self) -> Iterator[list[Job]]:
-        """Yield the jobs with a next fire, in batches that are read one at a time."""
-        last = 0
-        while True:
-            with self._database.reading() as session:
-                batch = list(session.scalars(_next_jobs(Job, after=last)))
-            # An empty batch too: it sets the mark that all entries are there.
-            if batch or last == 0:
-                yield batch
-            if len(batch) < BATCH:
-                return
-            last = batch[-1].id
 
 
 def _next_jobs(*columns: Any, after: int) -> Select[Any]:

@@ -14,6 +14,7 @@ from jobs_app.db.migrations import migrate
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from tests.faults.installation import Installation
+from tests.redbeat_scores import scores
 from tests.servers import ValkeyServer, wait_until
 
 
@@ -63,7 +64,7 @@ def test_installations_with_prefixes_of_their_own_do_not_know_of_each_other(
     for each, job in zip(pair, jobs, strict=True):
         verdict = each.assert_right(job)
         assert verdict.started == verdict.owed
-        assert set(each.projection.scores()) == {job.id}
+        assert set(scores(each.projection)) == {job.id}
         with each.database.reading() as session:
             assert [worker.messages_dropped for worker in session.query(Worker)] == [0]
 
@@ -130,4 +131,4 @@ def identity(installation: Installation) -> UUID:
 def is_as_its_row(installation: Installation, job: Job) -> bool:
     with installation.database.reading() as session:
         due_at = session.get_one(Job, job.id).next_due_at
-    return due_at is not None and installation.projection.scores() == {job.id: due_at.timestamp()}
+    return due_at is not None and scores(installation.projection) == {job.id: due_at.timestamp()}

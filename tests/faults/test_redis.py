@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults.installation import Installation
 from tests.integration.system import pause
+from tests.redbeat_scores import scores
 from tests.servers import ValkeyServer, wait_until
 
 #: The next look at the database, and the resending of what was queued.
@@ -98,7 +99,7 @@ def test_what_happens_to_redis_loses_and_doubles_nothing(
     assert verdict.started == verdict.owed
     # As good as new: one scheduler is active, and all entries stand where they should.
     assert sorted(installation.schedulers().values()) == [False, True]
-    assert set(installation.projection.scores()) == {often.id, seldom.id}
+    assert set(scores(installation.projection)) == {often.id, seldom.id}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

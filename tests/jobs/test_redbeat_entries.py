@@ -5,22 +5,18 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from redbeat.schedulers import RedBeatSchedulerEntry
 from redis import Redis
 
-from jobs_app.celery_app import make_celery
 from jobs_app.core.errors import BrokerUnavailable
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.jobs import redbeat_entries
 from jobs_app.jobs.redbeat_entries import Projection
-from jobs_app.schedules.schedule import Schedule
-from jobs_app.schedules.union import Schedules
 from tests.factories import HOUR, NOON, make_job
+from tests.redbeat_scores import scores
 from tests.servers import crowding
 
 
@@ -34,41 +30,6 @@ def projection(settings: Settings) -> Iterator[Projection]:
     opened = Projection(settings)
     yield opened
     opened.close()
-
-
-@pytest.mark.parametrize(
-    "when, shown",
-    [
-        ({"cron": "*/5 9-17 * * 1-5"}, "<crontab: */5 9-17 * * 1-5 (m/h/dM/MY/d)>"),
-        ({"interval_seconds": 90}, "<freq: 1.50 minutes>"),
-        ({"every": "2 weeks"}, "<freq: 14.00 days>"),
-        ({"cron": "0 3 L * *"}, "<freq: 1.00 day>"),
-        ({"cron": "0 3 1W,L-3 * *"}, "<freq: 1.00 day>"),
-        # An entry holds one schedule.
-        (
-            {"schedule": Schedules((Schedule(interval_seconds=90), Schedule(cron="@daily")))},
-            "<freq: 1.50 minutes>",
-        ),
-    ],
-)
-def test_redbeats_own_loader_reads_an_entry(
-    database: Database,
-    projection: Projection,
-    settings: Settings,
-    when: dict[str, Any],
-    shown: str,
-) -> None:
-    job = make_job(database, name="nightly", **when)
-    projection.write([job])
-
-    entry = RedBeatSchedulerEntry.from_key(projection.key(job.id), app=make_celery(settings))
-
-    assert (entry.name, entry.args, entry.options["shadow"]) == (
-        f"job:{job.id}",
-        [job.id],
-        "nightly",
-    )
-    assert repr(entry.schedule) == shown
 
 
 def test_kwargs_never_reach_redis(
@@ -88,7 +49,7 @@ def test_a_job_that_will_not_fire_has_no_entry(database: Database, projection: P
 
     projection.write([job])
 
-    assert projection.scores() == {}
+    assert scores(projection) == {}
 
 
 def test_due_keys_come_oldest_first_and_with_the_next_instant(
@@ -202,13 +163,48 @@ def test_a_prefix_belongs_to_the_first_that_takes_it_and_no_other_one_writes_und
     assert not foreign.take_prefix(other)
     assert not foreign.look_at_prefix(other)
     projection.rebuild([job])
-    before = projection.scores()
+    before = scores(projection)
     foreign.write_scores({job.id: None})
     foreign.write_scores({job.id: NOON})
     job.next_due_at = NOON
     foreign.write([job])
+    foreign.begin_rebuild()
     foreign.rebuild([job])
+    assert not foreign.end_rebuild()
 
-    assert projection.scores() == before
+    assert scores(projection) == before
     with pytest.raises(BrokerUnavailable, match="JOBS_REDIS_PREFIX"):
-        foreign.scores()
+        foreign.scan(0, count=10)
+
+
+def test_a_scan_returns_the_jobs_of_all_entries_and_no_other_programs_keys(
+    projection: Projection, redis_url: str
+) -> None:
+    projection.write_scores(dict.fromkeys(range(1, 501), NOON))
+    with Redis.from_url(redis_url) as redis:
+        redis.zadd(projection.schedule_key, {"their-task": 1})
+    cursor, pages = projection.scan(0, count=100), []
+
+    while True:
+        pages.append(cursor[1])
+        if cursor[0] == 0:
+            break
+        cursor = projection.scan(cursor[0], count=100)
+
+    assert len(pages) > 1
+    assert sorted(number for page in pages for number in page) == list(range(1, 501))
+
+
+def test_a_rebuild_that_redis_lost_sets_no_mark(
+    database: Database, projection: Projection, redis_url: str
+) -> None:
+    projection.begin_rebuild()
+    projection.rebuild([make_job(database)])
+    with Redis.from_url(redis_url) as redis:
+        redis.delete(projection.rebuild_key, projection.schedule_key)
+
+    assert not projection.end_rebuild()
+    assert projection.due(at=NOON, limit=1)[2] is False
+    projection.begin_rebuild()
+    assert projection.end_rebuild()
+    assert projection.due(at=NOON, limit=1)[2] is True

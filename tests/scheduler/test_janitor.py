@@ -23,7 +23,6 @@ from jobs_app.scheduler.heartbeat_monitor import HeartbeatMonitor
 from jobs_app.scheduler.janitor import Janitor, Rule
 from jobs_app.scheduler.janitor_schedule import JanitorSchedule
 from jobs_app.scheduler.pending_work import Work
-from jobs_app.scheduler.redbeat_repair import ROUND_SECONDS
 from tests.factories import (
     DAY,
     HOUR,
@@ -39,6 +38,7 @@ from tests.factories import (
 )
 from tests.notification_checks import make_channel, notified_events
 from tests.plans import captured
+from tests.redbeat_scores import scores
 
 
 class Publisher:
@@ -235,19 +235,6 @@ def test_runs_that_an_interrupted_deletion_left_are_cancelled(
     assert run(database, kept).state is RunState.QUEUED
 
 
-def test_entries_that_redis_lost_are_written_anew(
-    database: Database, janitor: Janitor, projection: Projection
-) -> None:
-    due = [make_job(database, cron="0 * * * *") for _ in range(3)]
-    make_job(database, schedule=None)
-
-    janitor.entries.rebuild()
-
-    keys, _, is_marked = projection.due(at=NOON, limit=10)
-    assert sorted(projection.job_id(key) or 0 for key in keys) == [job.id for job in due]
-    assert is_marked
-
-
 def test_what_was_queued_for_long_is_sent_at_once_after_redis_lost_everything(
     database: Database, janitor: Janitor, publisher: Publisher
 ) -> None:
@@ -294,19 +281,6 @@ def test_a_rule_that_fails_does_not_keep_the_later_ones_waiting(
     JanitorSchedule(janitor, PendingCounts()).run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
 
     assert run(database, waiting).state is RunState.QUEUED
-
-
-def test_a_look_at_all_entries_does_not_stand_before_the_first_ticks(
-    janitor: Janitor, projection: Projection
-) -> None:
-    schedule, leftover = JanitorSchedule(janitor, PendingCounts()), {999_999: NOON}
-    projection.write_scores(dict(leftover))
-
-    schedule.run(at=NOON, monotonic=1000.0, now=lambda: 0.0)
-    before = projection.scores()
-    schedule.run(at=NOON, monotonic=1030.0, now=lambda: 0.0)
-
-    assert (before, projection.scores()) == ({999_999: NOON.timestamp()}, {})
 
 
 def test_rules_that_take_long_take_turns_with_the_clock(
@@ -379,53 +353,6 @@ def test_all_rules_are_applied_when_nobody_knows_what_work_there_is(
     assert publisher.sent == [run_id]
 
 
-def test_an_empty_database_is_projected_too(janitor: Janitor, projection: Projection) -> None:
-    janitor.entries.rebuild()
-
-    assert projection.due(at=NOON, limit=10) == ([], None, True)
-
-
-def test_entries_that_differ_from_their_rows_are_mended(
-    database: Database, janitor: Janitor, projection: Projection
-) -> None:
-    right, wrong, missing = (make_job(database, cron="0 * * * *") for _ in range(3))
-    projection.write([right, wrong])
-    projection.write_scores({wrong.id: NOON + DAY, 999_999: NOON})
-
-    assert janitor.entries.compare() == 3
-
-    expected = {job.id: NOON.timestamp() for job in (right, wrong, missing)}
-    assert projection.scores() == expected
-    assert janitor.entries.compare() == 0
-
-
-def test_entries_are_mended_some_at_a_time_and_then_from_the_start(
-    database: Database,
-    janitor: Janitor,
-    projection: Projection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("jobs_app.scheduler.redbeat_repair.BATCH", 2)
-    jobs = [make_job(database, cron="0 * * * *") for _ in range(3)]
-
-    assert [janitor.entries.compare_next(monotonic=1000.0) for _ in range(2)] == [2, 1]
-    projection.write_scores({jobs[0].id: NOON + DAY})
-    assert janitor.entries.compare_next(monotonic=999.0 + ROUND_SECONDS) == 0
-    assert janitor.entries.compare_next(monotonic=1000.0 + ROUND_SECONDS) == 1
-
-    assert projection.scores() == {job.id: NOON.timestamp() for job in jobs}
-
-
-def test_mending_entries_does_not_say_that_all_of_them_are_there(
-    database: Database, janitor: Janitor, projection: Projection
-) -> None:
-    make_job(database, cron="0 * * * *")
-
-    assert janitor.entries.compare_next(monotonic=1000.0) == 1
-
-    assert projection.due(at=NOON, limit=10)[2] is False
-
-
 def test_a_job_whose_pause_ends_gets_its_entry_back(
     database: Database, janitor: Janitor, projection: Projection
 ) -> None:
@@ -439,4 +366,4 @@ def test_a_job_whose_pause_ends_gets_its_entry_back(
     early, ended = (janitor.end_pauses(at=at) for at in (NOON, NOON + MINUTE))
 
     assert (early, ended) == (0, 1)
-    assert projection.scores() == {job.id: (NOON + HOUR).timestamp()}
+    assert scores(projection) == {job.id: (NOON + HOUR).timestamp()}

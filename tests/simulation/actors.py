@@ -42,8 +42,7 @@ class SimulatedScheduler:
         self.ticker = Ticker(database, redis, redis.publish, batch=10)
         watch = HeartbeatMonitor(lost_seconds=LOST_SECONDS, most_step_seconds=MOST_STEP_SECONDS)
         self.janitor = Janitor(database, redis, redis.publish, watch, queue_prefix="")
-        # Sweeping deletes nothing that the protocol uses.
-        self.rules = [rule.apply for rule in self.janitor.rules() if rule.seconds < 600]
+        self.rules = [rule.apply for rule in self.janitor.rules()]
 
     def enter(self) -> None:
         """Begin to act."""
@@ -98,6 +97,7 @@ class SimulatedScheduler:
             ticked = self.ticker.tick(at=at)
             if not ticked.is_projected:
                 self.janitor.recover(at=at)
+                self.ticker.scan(at=at, due_before=at)
         except BrokerUnavailable:
             self.ticker.scan(at=at, due_before=at)
 

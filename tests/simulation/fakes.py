@@ -18,7 +18,7 @@ class FakeRedis(Projection):
         self._stage = stage
         self._is_on_record = is_on_record
         self.entries: dict[int, float] = {}
-        self.is_marked = False
+        self.is_marked = self.is_rebuilding = False
         self.queue: list[Message] = []
         #: Everything that was ever sent: the network may bring it once more.
         self.sent: list[Message] = []
@@ -85,10 +85,19 @@ class FakeRedis(Projection):
         self._reach("write entries")
         self._write(jobs)
 
+    def begin_rebuild(self) -> None:
+        self._reach("begin to rebuild entries")
+        self.is_rebuilding = True
+
     def rebuild(self, jobs: Iterable[Job]) -> None:
         self._reach("rebuild entries")
         self._write(jobs)
-        self.is_marked = True
+
+    def end_rebuild(self) -> bool:
+        self._reach("end to rebuild entries")
+        self.is_marked |= self.is_rebuilding
+        is_whole, self.is_rebuilding = self.is_rebuilding, False
+        return is_whole
 
     def write_scores(self, due: Mapping[int, datetime | None]) -> None:
         self._reach("write scores")
@@ -106,9 +115,9 @@ class FakeRedis(Projection):
         following = at + timedelta(seconds=later[0] - now) if later else None
         return keys[skip : skip + limit], following, self.is_marked
 
-    def scores(self) -> dict[int, float]:
-        self._reach("read scores")
-        return dict(self.entries)
+    def scan(self, cursor: int, *, count: int) -> tuple[int, list[int]]:
+        self._reach("scan entries")
+        return 0, list(self.entries)
 
     def scores_of(self, job_ids: Sequence[int]) -> dict[int, float]:
         self._reach("read scores")
@@ -122,7 +131,7 @@ class FakeRedis(Projection):
         self._stage.note("FLUSHALL")
         self.entries.clear()
         self.queue.clear()
-        self.is_marked = False
+        self.is_marked = self.is_rebuilding = False
 
     def is_down(self) -> bool:
         return self._stage.now < self.down_until

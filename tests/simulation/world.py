@@ -1,5 +1,6 @@
 """One simulation: a world from a seed, a time of faults, and a time without, to finish all."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -331,7 +332,9 @@ def _settle(world: World) -> None:
         left = [checker.runs[run_id] for run_id in _unfinished(checker, owed)]
         raise Violation(f"these runs never end: {left}")
     scheduler.tick()
-    scheduler.janitor.entries.compare()
+    entries = scheduler.janitor.entries
+    entries.remove_leftovers(monotonic=math.inf)
+    entries.compare_next(monotonic=math.inf)
     _check_projection(world)
     if world.fault_profile.has_channel:
         notification_checks.check(world.store, checker)

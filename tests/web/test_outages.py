@@ -23,6 +23,7 @@ from jobs_app.up.valkey import free_port
 from jobs_app.web import outage_line
 from jobs_app.web.app import create_app
 from tests.disk import full_disk
+from tests.redbeat_scores import scores
 from tests.servers import PostgresServer, ValkeyServer, crowding, wait_until
 from tests.web.conftest import NOW, Api, a_job, close
 
@@ -48,9 +49,9 @@ def test_a_stored_job_is_projected_at_once(valkey_api: Api, valkey: ValkeyServer
     job = valkey_api.make_job()
 
     projection = Projection(Settings(redis_url=valkey.url))
-    assert list(projection.scores()) == [job["id"]]
+    assert list(scores(projection)) == [job["id"]]
     valkey_api.delete("/jobs/nightly")
-    assert projection.scores() == {}
+    assert scores(projection) == {}
     projection.close()
 
 
@@ -153,7 +154,7 @@ def test_redis_is_used_again_when_it_is_back(valkey_api: Api, valkey: ValkeyServ
     job = valkey_api.make_job("b")
 
     projection = Projection(Settings(redis_url=valkey.url))
-    assert job["id"] in projection.scores()
+    assert job["id"] in scores(projection)
     projection.close()
 
 

@@ -15,7 +15,7 @@ from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import RedBeatScheduler, get_redis
 from redbeat.schedules import rrule
 
-from jobs_app.jobs import redbeat_entries
+from jobs_app.jobs import redbeat_definition
 from jobs_app.jobs.importers import redbeat_store
 from jobs_app.jobs.importers.periodic_entry import PeriodicEntry
 from jobs_app.jobs.importers.redbeat_store import StoredEntry, entries_of, read_store
@@ -125,7 +125,7 @@ def test_what_redbeat_does_not_start_is_refused(definition: object, words: str) 
 
 
 def test_entries_of_celery_and_of_jobs_app_are_left_out() -> None:
-    assert redbeat_store.OUR_TASK == redbeat_entries.LOOK_TASK
+    assert redbeat_store.OUR_TASK == redbeat_definition.LOOK_TASK
     for task in ("celery.backend_cleanup", redbeat_store.OUR_TASK):
         assert entry({"task": task, "schedule": {"__type__": "interval", "every": 5}}).left_out
 
