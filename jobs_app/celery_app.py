@@ -10,8 +10,6 @@ import click
 from celery import Celery
 from celery.loaders.app import AppLoader
 from click.core import ParameterSource
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from jobs_app.broker.gate import Gate
 from jobs_app.broker.transport import own_pool
@@ -51,26 +49,31 @@ def pool_name(settings: Settings) -> str:
 
 def transport_options(settings: Settings) -> dict[str, Any]:
     """Return the options of every connection to the broker."""
+    wire = {"socket_timeout": 10, "socket_connect_timeout": 5, "socket_keepalive": True}
     return {
         # Messages are acknowledged early, so the transport restores none; the rows do that.
         "visibility_timeout": 86_400,
-        "socket_timeout": 10,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
+        **wire,
         "health_check_interval": 10,
         "global_keyprefix": settings.redis_prefix,
+        **settings.redis_address.celery_options(wire),
         **own_pool(),
     }
 
 
-def redbeat_options(settings: Settings) -> dict[str, Any]:
-    """Return the options of RedBeat's own connection."""
+def redbeat_conf(settings: Settings) -> dict[str, Any]:
+    """Return RedBeat's configuration: where its Redis is, its keys and its lock."""
+    address = settings.redis_address
+    wire: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 2}
+    if not address.is_socket:
+        wire["socket_keepalive"] = True
     return {
-        "socket_timeout": 5,
-        "socket_connect_timeout": 2,
-        **settings.redis_keepalive,
-        # A tick that cannot reach Redis goes on without it and does not wait.
-        "retry": Retry(NoBackoff(), 0),
+        "redbeat_redis_url": address.redbeat_url,
+        "redbeat_redis_use_ssl": address.tls or False,
+        # Of processes other than the scheduler, which has a client of its own.
+        "redbeat_redis_options": address.redbeat_options(wire),
+        "redbeat_key_prefix": f"{settings.redis_prefix}redbeat:",
+        "redbeat_lock_timeout": settings.scheduler_lock_seconds,
     }
 
 
@@ -126,18 +129,23 @@ class JobsCelery(Celery):
     signer: Signer
     gate: Gate
 
+    @property
+    def _broker_url(self) -> str:
+        return self.settings.redis_address.celery_url
+
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Return a connection for a consumer."""
-        return super().connection_for_read(url or self.settings.celery_broker_url, **options)
+        return super().connection_for_read(url or self._broker_url, **options)
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
         """Return a connection for a producer."""
-        return super().connection_for_write(url or self.settings.celery_broker_url, **options)
+        return super().connection_for_write(
+            url or self.settings.redis_address.celery_url, **options
+        )
 
     def connection(self, hostname: str | None = None, *args: Any, **options: Any) -> Any:
         """Return a connection for whatever a task does with it."""
-        url = hostname or self.settings.celery_broker_url
-        return super().connection(url, *args, **options)
+        return super().connection(hostname or self._broker_url, *args, **options)
 
     broker_connection = connection
 
@@ -187,7 +195,8 @@ def make_celery(settings: Settings) -> JobsCelery:
     app.signer = Signer(settings)
     app.gate = Gate(app.signer, ageless_task=RUN_TASK)
     app.conf.update(
-        broker_url=settings.celery_broker_url,
+        broker_url=settings.redis_address.celery_url,
+        broker_use_ssl=settings.redis_address.tls or False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # A server that became a replica refuses all writes: that is an outage too.
@@ -218,10 +227,7 @@ def make_celery(settings: Settings) -> JobsCelery:
         worker_autoscaler="jobs_app.worker.celery_hooks.autoscaler:IdleAutoscaler",
         imports=(*WORKER_MODULES, *TASK_MODULES, *settings.import_modules),
         beat_scheduler="jobs_app.scheduler.beat:JobsScheduler",
-        redbeat_redis_url=settings.effective_redis_url,
-        redbeat_redis_options=redbeat_options(settings),
-        redbeat_key_prefix=f"{settings.redis_prefix}redbeat:",
-        redbeat_lock_timeout=settings.scheduler_lock_seconds,
+        **redbeat_conf(settings),
         timezone="UTC",
     )
     return app

@@ -114,6 +114,20 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """Our channel to the Redis that Sentinels name."""
+
+
+class SentinelTransport(redis.SentinelTransport):
+    """kombu's transport for Sentinels, with our channel."""
+
+    Channel = SentinelChannel
+
+
+#: Our transports by those of kombu that they replace.
+TRANSPORTS = {redis.Transport: Transport, redis.SentinelTransport: SentinelTransport}
+
+
 class _Signed:
     """What our connections have beside those of kombu."""
 
@@ -121,9 +135,9 @@ class _Signed:
     gate: Gate
 
     def get_transport_cls(self) -> Any:
-        """Return our transport in place of kombu's for Redis."""
+        """Return our transport in place of kombu's for Redis or Sentinels."""
         transport = super().get_transport_cls()  # type: ignore[misc]  # of kombu's Connection
-        return Transport if transport is redis.Transport else transport
+        return TRANSPORTS.get(transport, transport)
 
 
 class SignedPooledConnection(_Signed, PooledConnection):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 from jobs_app.core.command_limits import parse_limits
 from jobs_app.core.job_series import parse_job_series
 from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
+from jobs_app.core.redis_address import REDIS_PORT, SENTINEL_PORT, redis_address
 from jobs_app.core.smtp_url import mail_server
 from jobs_app.core.url_server import server_fault
 
@@ -110,13 +111,7 @@ DatabaseUrl = Annotated[
     _is_readable("JOBS_DATABASE_URL", 5432),
     AfterValidator(_with_whole_path),
 ]
-RedisUrl = Annotated[
-    str,
-    _matches(
-        r"(rediss?|unix)://", "use redis://, rediss:// or unix://, as in redis://127.0.0.1:6379/0"
-    ),
-    _is_readable("JOBS_REDIS_URL", 6379),
-]
+RedisUrl = Annotated[str, _is_readable("JOBS_REDIS_URL", REDIS_PORT), _parses_with(redis_address)]
 PublicUrl = Annotated[
     str,
     _matches(
@@ -150,37 +145,14 @@ MetricsJobs = Annotated[str, _parses_with(parse_job_series)]
 SmtpUrl = Annotated[str, _parses_with(mail_server)]
 
 
-def celery_url(redis_url: str) -> str:
-    """Return *redis_url* in Celery's form: `redis+socket://` for a unix socket.
-
-    Celery reads user, password and database in their own places, and not among the options.
-    """
-    parts = urlsplit(redis_url)
-    options = dict(parse_qsl(parts.query))
-    name = parts.username or quote(options.pop("username", ""), safe="")
-    password = parts.password or quote(options.pop("password", ""), safe="")
-    user = f"{name}:{password}@" if name or password else ""
-    database = options.pop("db", None)
-    if parts.scheme == "unix":
-        if database is not None:
-            options["virtual_host"] = database
-        scheme, address = "redis+socket", parts.path
-    else:
-        hosts = parts.netloc.rpartition("@")[2]
-        scheme, address = (
-            parts.scheme,
-            f"{hosts}{parts.path if database is None else f'/{database}'}",
-        )
-    query = f"?{urlencode(options)}" if options else ""
-    return f"{scheme}://{user}{address}{query}"
-
-
 def servers_of(setting: str, url: str, default_port: int) -> list[OwnServer]:
     """Return the servers of *url* that are reached by network; PostgreSQL may name several."""
     parts = urlsplit(url)
     # A path, of a file or of a unix socket, is not reached by network.
     hosts = "" if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
     addresses = [urlsplit(f"//{host}") for host in hosts.split(",") if host]
+    if parts.scheme.endswith("+sentinel"):
+        default_port = SENTINEL_PORT
     return [
         OwnServer(setting, address.hostname or "", address.port or default_port)
         for address in addresses

@@ -15,6 +15,7 @@ from jobs_app.core.field_spec import YEAR_SECONDS
 from jobs_app.core.network_allowlist import OwnServer
 from jobs_app.core.observing_settings import ObservingSettings
 from jobs_app.core.policies import FirePolicy
+from jobs_app.core.redis_address import REDIS_PORT, RedisAddress, redis_address
 from jobs_app.core.setting_types import (
     Accounts,
     AllowList,
@@ -30,7 +31,6 @@ from jobs_app.core.setting_types import (
     Timezone,
     TrustedProxy,
     WorkerPool,
-    celery_url,
     servers_of,
 )
 from jobs_app.core.smtp_url import MailServer, mail_server
@@ -78,7 +78,8 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
     redis_url: RedisUrl | None = Field(
         None,
         repr=False,
-        description="URL of Redis or Valkey; by default the one that `up` embeds.",
+        description="URL of Redis or Valkey, or of its Sentinels; by default the one that `up` "
+        "embeds.",
     )
     redis_prefix: str = Field(
         "jobs:",
@@ -287,7 +288,7 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
         servers = servers_of("JOBS_DATABASE_URL", self.effective_database_url, 5432)
         # Without a URL of Redis there is no server to protect.
         with suppress(ConfigurationError):
-            servers += servers_of("JOBS_REDIS_URL", self.effective_redis_url, 6379)
+            servers += servers_of("JOBS_REDIS_URL", self.effective_redis_url, REDIS_PORT)
         return tuple(servers)
 
     @cached_property
@@ -307,7 +308,7 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
 
     @cached_property
     def effective_redis_url(self) -> str:
-        """The URL in the form of redis-py and RedBeat (`redis://`, `rediss://`, `unix://`).
+        """The URL of Redis, as in JOBS_REDIS_URL.
 
         Without JOBS_REDIS_URL it is read from the file `redis-url` that `jobs-app up` writes in
         the data directory. Raises ConfigurationError if there is neither.
@@ -323,11 +324,6 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
             ) from error
 
     @cached_property
-    def celery_broker_url(self) -> str:
-        """The same URL in Celery's form (`redis+socket://` for a unix socket)."""
-        return celery_url(self.effective_redis_url)
-
-    @property
-    def redis_keepalive(self) -> dict[str, bool]:
-        """The option that detects a dead TCP connection to Redis; a unix socket refuses it."""
-        return {} if self.effective_redis_url.startswith("unix://") else {"socket_keepalive": True}
+    def redis_address(self) -> RedisAddress:
+        """Where Redis is, for each kind of client."""
+        return redis_address(self.effective_redis_url)

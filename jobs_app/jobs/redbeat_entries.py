@@ -11,14 +11,12 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
 
 from jobs_app.core import redis_commands
 from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.core.redis_client import redis_client
 from jobs_app.core.settings import Settings
 from jobs_app.db.models.jobs import Job
 from jobs_app.jobs.redbeat_definition import ENTRY_PREFIX, META, definition
@@ -72,14 +70,10 @@ class Projection:
         self, settings: Settings, *, timeout_seconds: float = 5, run_call: RunCall = run_here
     ) -> None:
         self._run_call = run_call
-        self._redis: Redis = Redis.from_url(
-            settings.effective_redis_url,
-            decode_responses=True,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=min(timeout_seconds, 2),
-            **settings.redis_keepalive,
-            # The caller has better things to do than to wait: it is told at once.
-            retry=Retry(NoBackoff(), 0),
+        self._redis = redis_client(
+            settings.redis_address,
+            timeout_seconds=timeout_seconds,
+            connect_seconds=min(timeout_seconds, 2),
         )
         self._prefix = settings.redis_prefix
         self._entries = f"{settings.redis_prefix}redbeat:"

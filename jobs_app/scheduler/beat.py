@@ -11,7 +11,7 @@ from uuid import UUID
 
 from celery import Celery
 from celery.signals import beat_init
-from redbeat.schedulers import RedBeatScheduler, acquire_distributed_beat_lock, get_redis
+from redbeat.schedulers import REDBEAT_REDIS_KEY, RedBeatScheduler, acquire_distributed_beat_lock
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs_app.celery_app import JobsCelery
 from jobs_app.core import clock, process
 from jobs_app.core.errors import BrokerUnavailable
+from jobs_app.core.redis_client import redis_client
+from jobs_app.core.settings import Settings
 from jobs_app.db import installation
 from jobs_app.db.engine import Database
 from jobs_app.db.errors import is_outage, with_sqlstate
@@ -127,14 +129,18 @@ class JobsScheduler(RedBeatScheduler):
         self._installation_id: UUID | None = None
         self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
         self._is_database_in_doubt = False
-        self._lock = SchedulerLock(
-            get_redis(app), self.lock_key, seconds=settings.scheduler_lock_seconds
-        )
+        self._lock = self._make_lock(app, settings)
         #: Another scheduler may have had the lock, and may have left messages unsent.
         self._must_take_over = True
         self._parts_made = True
         self._sender.start()
         self._observers.start()
+
+    def _make_lock(self, app: Celery, settings: Settings) -> SchedulerLock:
+        redis = redis_client(settings.redis_address, timeout_seconds=5, connect_seconds=2)
+        # RedBeat would make a client of its own, which tries again and again with Sentinels.
+        setattr(app, REDBEAT_REDIS_KEY, redis)
+        return SchedulerLock(redis, self.lock_key, seconds=settings.scheduler_lock_seconds)
 
     def _publish(self, messages: Sequence[Message]) -> None:
         extra_seconds = len(messages) * SECONDS_PER_MESSAGE

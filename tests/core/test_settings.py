@@ -154,21 +154,6 @@ def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url, expected",
-    [
-        ("redis://redis", "redis://redis"),
-        ("redis://:p@redis:6379/1", "redis://:p@redis:6379/1"),
-        ("redis://redis/0?password=p%2Fw", "redis://:p%2Fw@redis/0"),
-        ("redis://redis?username=u&password=p&db=2", "redis://u:p@redis/2"),
-        ("rediss://redis/0?ssl_cert_reqs=none", "rediss://redis/0?ssl_cert_reqs=none"),
-        ("unix:///run/r.sock?password=p&db=2", "redis+socket://:p@/run/r.sock?virtual_host=2"),
-    ],
-)
-def test_celery_gets_user_password_and_database_in_their_places(url: str, expected: str) -> None:
-    assert Settings(redis_url=url).celery_broker_url == expected
-
-
-@pytest.mark.parametrize(
     "written, effective",
     [
         (None, "sqlite:///{}/data/jobs.db"),

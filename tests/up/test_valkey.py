@@ -73,7 +73,7 @@ def test_redis_py_reads_the_address(server):
 
 
 def test_celery_reads_the_address_of_the_settings(server):
-    app = Celery(broker=Settings(redis_url=server.url).celery_broker_url)
+    app = Celery(broker=Settings(redis_url=server.url).redis_address.celery_url)
 
     with app.connection_for_write() as connection:
         app.send_task("anything", connection=connection)
@@ -83,7 +83,7 @@ def test_celery_reads_the_address_of_the_settings(server):
 
 
 def test_redbeat_reads_the_address(server):
-    app = Celery(broker=Settings(redis_url=server.url).celery_broker_url)
+    app = Celery(broker=Settings(redis_url=server.url).redis_address.celery_url)
     app.conf.redbeat_redis_url = server.url
 
     with get_redis(app) as client:
@@ -175,7 +175,7 @@ def test_two_servers_never_share_a_directory(start, death_pipe, tmp_path):
 def test_user_password_and_database_of_an_address_reach_celery():
     settings = Settings(redis_url="unix://me:s%2Fecret@/run/valkey.sock?db=3")
 
-    assert settings.celery_broker_url == (
+    assert settings.redis_address.celery_url == (
         "redis+socket://me:s%2Fecret@/run/valkey.sock?virtual_host=3"
     )
 

@@ -6,12 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
-from redis.retry import Retry
 
 from jobs_app.core import clock
 from jobs_app.core.exposure import is_redis_open
+from jobs_app.core.redis_client import redis_client
 from jobs_app.core.settings import Settings
 from jobs_app.jobs.doctor.clocks import Reading, reading
 from jobs_app.jobs.doctor.findings import Finding, Level
@@ -23,13 +22,7 @@ SECONDS = 2.0
 
 def connect(settings: Settings) -> Redis:
     """Return a client; raises ConfigurationError if no Redis is configured."""
-    return Redis.from_url(
-        settings.effective_redis_url,
-        decode_responses=True,
-        socket_timeout=SECONDS,
-        socket_connect_timeout=SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return redis_client(settings.redis_address, timeout_seconds=SECONDS, connect_seconds=SECONDS)
 
 
 def unreachable(reason: str) -> Finding:

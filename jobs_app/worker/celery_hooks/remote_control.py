@@ -86,7 +86,9 @@ def _passwords(settings: Settings) -> Iterator[str]:
     urls = (settings.effective_redis_url, settings.effective_database_url, settings.smtp_url)
     for url in filter(None, urls):
         parts = urlsplit(url)
-        written = [parts.password or "", dict(parse_qsl(parts.query)).get("password", "")]
+        options = dict(parse_qsl(parts.query))
+        named = (options.get(name, "") for name in ("password", "sentinel_password"))
+        written = [parts.password or "", *named]
         for password in (*written, *map(unquote, written)):
             if len(password) >= MIN_PASSWORD_CHARS:
                 yield password

@@ -145,4 +145,9 @@ class Channel(TolerantChannel):
 
 def use_channel(*, with_prefetch: bool) -> None:
     """Use the worker's channel for each connection that our application opens from now on."""
-    transport.Transport.Channel = Channel if with_prefetch else TolerantChannel
+    channel = Channel if with_prefetch else TolerantChannel
+    transport.Transport.Channel = channel
+    # The same with the one way to connect that differs.
+    # Typed Any: a class that is made here has no type of its own.
+    sentinel_transport: Any = transport.SentinelTransport
+    sentinel_transport.Channel = type("SentinelChannel", (channel, redis.SentinelChannel), {})

@@ -205,7 +205,7 @@ def test_request_apply_result_is_what_terminate_ends() -> None:
 @pytest.fixture
 def channel(valkey: ValkeyServer) -> Iterator[Any]:
     """kombu's own channel, with a prefix of this test's own."""
-    url = Settings(redis_url=valkey.url).celery_broker_url
+    url = Settings(redis_url=valkey.url).redis_address.celery_url
     with Connection(url, transport_options={"global_keyprefix": f"{uuid4()}:"}) as connection:
         yield connection.channel()
 
