@@ -43,8 +43,8 @@ def write(directory: Path) -> None:
     (source / "reference").mkdir()
     for name, text in reference.files().items():
         (source / "reference" / name).write_text(text)
-    generated = {"reference from the code": [f"reference/{name}" for name in reference.PAGES]}
-    nav = [FIRST_PAGE, *navigation(), generated]
+    generated = {"Reference from the code": [f"reference/{name}" for name in reference.PAGES]}
+    nav = [{"Overview": FIRST_PAGE}, *navigation(), generated]
     config = {"INHERIT": str(ROOT / "docs_site" / "mkdocs.yml"), "docs_dir": "source", "nav": nav}
     (directory / "mkdocs.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
@@ -75,7 +75,7 @@ def navigation() -> list[dict[str, list[str]]]:
         cell = token.type if token.type in ("th_open", "td_open") else cell
         if token.type == "inline" and cell == "th_open" and token.content:
             section = []
-            pages.append({token.content: section})
+            pages.append({token.content.capitalize(): section})
         elif token.type == "inline" and cell == "td_open":
             section += [target for target in _links(token) if target.endswith(".md")]
     return pages
