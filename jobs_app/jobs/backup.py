@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -28,12 +28,15 @@ from jobs_app.secrets.rotation import ENCRYPTED_COLUMNS
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a backup has: its rows, its bytes, its encrypted texts, and whether their key."""
+    """What a backup has: its rows, its encrypted texts, and whether their key.
+
+    `bytes` is the size of its file, None for a stream.
+    """
 
     rows: int
-    bytes: int
     encrypted: int
     has_key: bool
+    bytes: int | None = None
 
 
 def write_backup(
@@ -45,11 +48,10 @@ def write_backup(
     and database errors.
     """
     _refuse_present(target, replaces=replaces)
-    keys = read_keys(settings) if with_key else None
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            rows, encrypted = _write(settings, stream, keys, at=at)
+            made = stream_backup(settings, stream, with_key=with_key, at=at)
             stream.flush()
             os.fsync(stream.fileno())
             size = stream.tell()
@@ -60,7 +62,32 @@ def write_backup(
         raise _file_error(target, error) from error
     finally:
         draft.unlink(missing_ok=True)
-    return Backup(rows, size, encrypted, with_key)
+    return replace(made, bytes=size)
+
+
+def stream_backup(settings: Settings, stream: IO[bytes], *, with_key: bool, at: datetime) -> Backup:
+    """Write a backup to *stream*; it is whole only if this returns.
+
+    Raises BackupError, ConfigurationError, OSError and database errors.
+    """
+    keys = read_keys(settings) if with_key else None
+    with snapshot(settings) as connection:
+        with Session(connection) as session:
+            revision = current_revision(session)
+            if revision is None:
+                raise BackupError("There is nothing to back up: the database has no tables yet.")
+            if is_newer(revision):
+                raise ConfigurationError(
+                    f"A newer version of jobs-app has migrated the database to {revision}: make"
+                    " the backup with that version."
+                )
+        encrypted = _count_encrypted(connection)
+        last = table_copy.sequences(connection)
+        header = Header(revision, rfc3339(at), __version__, sequences=last, key=keys)
+        writer = BackupWriter(stream, header)
+        table_copy.write_tables(connection, writer)
+        writer.finish()
+    return Backup(writer.rows, encrypted, with_key)
 
 
 def _refuse_present(target: Path, *, replaces: bool) -> None:
@@ -85,29 +112,6 @@ def _sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _write(
-    settings: Settings, stream: IO[bytes], keys: str | None, *, at: datetime
-) -> tuple[int, int]:
-    """Write a backup to *stream*; return the number of rows, and of encrypted texts."""
-    with snapshot(settings) as connection:
-        with Session(connection) as session:
-            revision = current_revision(session)
-            if revision is None:
-                raise BackupError("There is nothing to back up: the database has no tables yet.")
-            if is_newer(revision):
-                raise ConfigurationError(
-                    f"A newer version of jobs-app has migrated the database to {revision}: make"
-                    " the backup with that version."
-                )
-        encrypted = _count_encrypted(connection)
-        last = table_copy.sequences(connection)
-        header = Header(revision, rfc3339(at), __version__, sequences=last, key=keys)
-        writer = BackupWriter(stream, header)
-        table_copy.write_tables(connection, writer)
-        writer.finish()
-    return writer.rows, encrypted
 
 
 def _count_encrypted(connection: Connection) -> int:

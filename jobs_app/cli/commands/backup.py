@@ -1,6 +1,10 @@
 """`jobs-app backup` and `restore`: an installation in one file."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -8,6 +12,13 @@ from jobs_app.cli.commands.processes import settings_for_database
 from jobs_app.cli.output import confirm, print_note, print_text
 from jobs_app.core import clock
 from jobs_app.core.text import counted
+
+if TYPE_CHECKING:
+    from jobs_app.core.settings import Settings
+    from jobs_app.jobs.backup import Backup
+
+#: Stands for standard output, or standard input.
+DASH = Path("-")
 
 
 @click.command()
@@ -24,17 +35,16 @@ def backup(target: Path, with_key: bool, replaces: bool) -> None:
     It has jobs, runs, logs, people, tokens, secrets and the audit, as of one instant, for SQLite
     and PostgreSQL. FILE appears when it is whole. It works on the database itself, so run it where
     the server's settings are. Secrets stay encrypted; the key is in the file only with --with-key.
+    The FILE - is standard output.
 
     \b
     Examples:
       jobs-app backup /backup/jobs-$(date +%F).gz
       jobs-app backup jobs.gz --with-key --replace
+      docker compose exec -T web jobs-app backup - >jobs.gz
     """
-    from jobs_app.jobs.backup import write_backup
-
     with settings_for_database() as settings:
-        made = write_backup(settings, target, with_key=with_key, replaces=replaces, at=clock.now())
-        print_text(f"Wrote {counted(made.rows, 'row')}, {counted(made.bytes, 'byte')}: {target}")
+        made = _write(settings, target, with_key=with_key, replaces=replaces)
         if made.has_key:
             print_note("The file has the key of the secrets: keep it as you keep a password.")
         elif made.encrypted:
@@ -45,8 +55,42 @@ def backup(target: Path, with_key: bool, replaces: bool) -> None:
             )
 
 
+def _write(settings: "Settings", target: Path, *, with_key: bool, replaces: bool) -> "Backup":
+    """Write the backup to the file, or to standard output, and say so."""
+    from jobs_app.jobs.backup import stream_backup, write_backup
+
+    at = clock.now()
+    if target != DASH:
+        made = write_backup(settings, target, with_key=with_key, replaces=replaces, at=at)
+        size = counted(made.bytes or 0, "byte")
+        print_text(f"Wrote {counted(made.rows, 'row')}, {size}: {target}")
+        return made
+    stream = sys.stdout.buffer
+    if stream.isatty():
+        raise click.UsageError("A backup is no text for a terminal: name a file, or add >FILE.")
+    made = stream_backup(settings, stream, with_key=with_key, at=at)
+    stream.flush()
+    # Standard output has the backup.
+    print_note(f"Wrote {counted(made.rows, 'row')}.")
+    return made
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[IO[bytes]]:
+    """Yield the file, or standard input."""
+    if path != DASH:
+        with path.open("rb") as file:
+            yield file
+    elif sys.stdin.isatty():
+        raise click.UsageError("A backup does not come from a terminal: name a file, or add <FILE.")
+    else:
+        yield sys.stdin.buffer
+
+
 @click.command()
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+)
 @click.option(
     "--paused",
     "is_paused",
@@ -61,7 +105,7 @@ def restore(source: Path, is_paused: bool, replaces: bool, yes: bool) -> None:
     Stop jobs-app first. The database must be empty; with --replace it need not. A backup of SQLite
     fits PostgreSQL and the reverse, and one of an older version is brought up to date. Fires since
     the backup are on record as missed; none of them runs. With --paused nothing starts before
-    somebody resumes a job.
+    somebody resumes a job. The FILE - is standard input.
     """
     if replaces:
         confirm(
@@ -72,7 +116,7 @@ def restore(source: Path, is_paused: bool, replaces: bool, yes: bool) -> None:
         )
     from jobs_app.jobs.restore import restore as restore_backup
 
-    with settings_for_database() as settings, source.open("rb") as stream:
+    with settings_for_database() as settings, _source(source) as stream:
         done = restore_backup(
             settings, stream, is_paused=is_paused, replaces=replaces, at=clock.now()
         )
