@@ -1,5 +1,8 @@
 """The address of the web server, for people."""
 
+import ipaddress
+from urllib.parse import urlsplit
+
 from jobs_app.core.settings import Settings
 
 
@@ -17,6 +20,20 @@ def local_address(settings: Settings) -> str:
 def public_address(settings: Settings) -> str:
     """Return the address for everybody, without a slash at its end."""
     return (settings.public_url or local_address(settings)).rstrip("/")
+
+
+def is_local_http(url: str | None) -> bool:
+    """Return whether *url* is plain http to an address that only this machine reaches.
+
+    No name but `localhost` is looked up.
+    """
+    parts = urlsplit(url or "")
+    host = parts.hostname or ""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    return is_loopback and parts.scheme.lower() == "http"
 
 
 def link_address(settings: Settings, key: str) -> str:

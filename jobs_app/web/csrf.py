@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, request
@@ -16,6 +17,7 @@ from markupsafe import Markup
 
 from jobs_app.core.errors import JobsError
 from jobs_app.core.settings import Settings
+from jobs_app.core.web_address import is_local_http
 from jobs_app.web import page_session
 from jobs_app.web.api import problems
 
@@ -30,6 +32,14 @@ _MARK = f"token-{secrets.token_hex(16)}"
 NAME = "jobs_app_csrf"
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class _Origins:
+    """The origin of JOBS_PUBLIC_URL, and whether the host of a request is one, too."""
+
+    known: str | None
+    takes_host: bool
 
 
 class ForeignRequest(JobsError):
@@ -75,7 +85,7 @@ def check_origin() -> None:
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is None:
-        is_ours = request.headers.get("Origin") == _own_origin()
+        is_ours = request.headers.get("Origin") in _own_origins()
     else:
         is_ours = site == "same-origin"
     if not is_ours:
@@ -98,8 +108,14 @@ def check_token() -> None:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Let the pages of *app* have the origin of JOBS_PUBLIC_URL, if it is set."""
-    app.extensions[NAME] = origin_of(settings.public_url) if settings.public_url else None
+    """Let the pages of *app* have the origin of JOBS_PUBLIC_URL, if it is set.
+
+    If that is on this machine, they also have the name and port that the browser asks for: a
+    machine has several names, and a tunnel another port.
+    """
+    url = settings.public_url
+    known = origin_of(url) if url else None
+    app.extensions[NAME] = _Origins(known, takes_host=url is None or is_local_http(url))
 
 
 def origin_of(url: str) -> str:
@@ -116,9 +132,10 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{parts.port}"
 
 
-def _own_origin() -> str:
-    known: str | None = current_app.extensions[NAME]
-    return known or request.host_url.rstrip("/")
+def _own_origins() -> set[str | None]:
+    origins: _Origins = current_app.extensions[NAME]
+    host = request.host_url.rstrip("/") if origins.takes_host else origins.known
+    return {origins.known, host} - {None}
 
 
 def _token(secret: str) -> bytes:

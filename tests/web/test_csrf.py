@@ -97,6 +97,33 @@ def test_the_origin_of_the_public_url_is_as_browsers_write_it(
     assert csrf.origin_of(url) == origin
 
 
+@pytest.mark.parametrize(
+    "url, origin, is_ours",
+    [
+        (None, "http://localhost", True),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080", True),
+        ("http://127.0.0.1:8080", "http://localhost", True),
+        ("http://127.0.0.1:8080", "http://evil.test", False),
+        ("https://jobs.example.org", "http://localhost", False),
+        ("https://jobs.example.org", "https://jobs.example.org", True),
+        ("http://127.0.0.1:8080", None, False),
+    ],
+)
+def test_a_public_url_on_this_machine_leaves_its_other_names(
+    settings: Settings, url: str | None, origin: str | None, is_ours: bool
+) -> None:
+    app = Flask(__name__)
+    csrf.init_app(app, settings.model_copy(update={"public_url": url}))
+    headers = {} if origin is None else {"Origin": origin}
+
+    with app.test_request_context("/sign-out", method="POST", headers=headers):
+        if is_ours:
+            csrf.check_origin()
+        else:
+            with pytest.raises(csrf.ForeignRequest):
+                csrf.check_origin()
+
+
 def test_each_answer_has_another_token_of_the_same_session(page: Page) -> None:
     tokens = {
         page("/preferences").text.partition('name="csrf_token" value="')[2].partition('"')[0]

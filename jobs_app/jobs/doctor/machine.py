@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from jobs_app.core.exposure import is_loopback
 from jobs_app.core.own_files import DATABASE_FILES, SECRET_FILES, others_can_write
 from jobs_app.core.settings import Settings
+from jobs_app.core.web_address import is_local_http
 from jobs_app.jobs.doctor.findings import Finding, Level
 
 #: File systems of the network (and of shared folders), on which the locks of SQLite do not hold.
@@ -160,7 +161,9 @@ def open_port(settings: Settings) -> Iterator[Finding]:
         )
         return
     is_https = urlsplit(settings.public_url or "").scheme == "https"
-    if settings.trusted_proxy is None and not is_https:
+    # A container's port may be published on loopback alone, as in compose.yaml.
+    is_safe = is_https or is_local_http(settings.public_url)
+    if settings.trusted_proxy is None and not is_safe:
         yield Finding(
             "open_port",
             Level.WARNING,

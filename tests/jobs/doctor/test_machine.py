@@ -83,6 +83,8 @@ def test_postgresql_needs_no_disk_here(tmp_path: Path) -> None:
             None,
         ),
         ({"host": "0.0.0.0", "plain_http": True, "trusted_proxy": "10.0.0.1"}, None),
+        ({"host": "0.0.0.0", "plain_http": True, "public_url": "http://127.0.0.1:8080"}, None),
+        ({"host": "0.0.0.0", "plain_http": True, "public_url": "http://nas.lan"}, "warning"),
     ],
 )
 def test_a_port_open_to_the_network(
