@@ -82,6 +82,8 @@ def test_secrets_come_as_files_and_never_inline(services) -> None:
     for name, service in services.items():
         assert service["secrets"], name
         for variable, value in service.get("environment", {}).items():
+            if variable == "JOBS_PUBLIC_URL":
+                continue
             is_secret = any(word in variable for word in ("PASSWORD", "TOKEN", "SECRET", "_URL"))
             assert not is_secret or str(value).startswith("/run/secrets/"), f"{name}: {variable}"
 
@@ -113,13 +115,10 @@ def test_one_service_builds_the_image_that_the_others_use(services) -> None:
 
 
 def test_no_container_can_use_up_the_machine(services) -> None:
-    lasting = [service for name, service in services.items() if name != "migrate"]
-
-    assert all("pids_limit" in service for service in lasting)
-    assert "mem_limit" in services["worker"]
-    assert all(
-        service["logging"]["options"].keys() == {"max-size", "max-file"} for service in lasting
-    )
+    for name, service in services.items():
+        assert service["pids_limit"], name
+        assert service["mem_limit"], name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
 
 
 def test_no_temporary_directory_has_an_option_that_podman_refuses(services) -> None:
@@ -135,9 +134,47 @@ def test_the_label_of_the_image_is_the_version_of_the_package() -> None:
     assert label[1] == __version__
 
 
-def test_workers_can_be_scaled(services) -> None:
-    # A name, a host name or a published port would belong to one container only.
-    assert not {"container_name", "hostname", "ports"} & services["worker"].keys()
+def test_workers_and_schedulers_can_be_scaled(services) -> None:
+    for name in ("worker", "scheduler"):
+        # A name, a host name or a published port would belong to one container only.
+        assert not {"container_name", "hostname", "ports"} & services[name].keys()
+
+
+def test_a_second_scheduler_stands_by(services) -> None:
+    assert services["scheduler"]["deploy"] == {"replicas": 2}
+
+
+def test_settings_come_from_a_file_that_may_be_missing(services) -> None:
+    assert {name for name, service in services.items() if "env_file" in service} == set(OURS)
+    for name in OURS:
+        service = services[name]
+        assert service["env_file"] == [{"path": ".env", "required": False}]
+        # The same file has the port of the machine, which is none of the container's.
+        assert {"JOBS_PORT", "JOBS_DATA_DIR"} <= service["environment"].keys()
+        assert service["environment"]["JOBS_PORT"] == "5000"
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_document_names_each_variable_with_its_default() -> None:
+    used = dict(re.findall(r"\$\{(\w+):-((?:\$\{[^}]*\}|[^}])*)\}", COMPOSE.read_text()))
+    page = (ROOT / "docs/containers.md").read_text()
+    documented = dict(re.findall(r"^\| `(JOBS_\w+)` \| ([^|]*) \|", page, re.MULTILINE))
+
+    assert documented.keys() == used.keys()
+    for name, default in used.items():
+        if "${" not in default:
+            assert documented[name].strip("`") == (default or "-"), name
+
+
+def test_each_image_of_others_can_be_pinned(services) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    named = [services[name]["image"] for name in ("postgres", "valkey")]
+    built_from = services["migrate"]["build"]["args"]["PYTHON_IMAGE"]
+
+    assert all(image.startswith("${JOBS_") for image in (*named, built_from))
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    assert f"ARG PYTHON_IMAGE={built_from.partition(':-')[2].rstrip('}')}\n" in dockerfile
 
 
 def test_all_processes_run_from_the_one_image_with_a_command_of_their_own(services) -> None:
