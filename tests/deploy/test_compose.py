@@ -306,6 +306,6 @@ def answers(client: redis.Redis) -> bool:
 
 
 def test_scripts_are_executable_and_name_their_shell() -> None:
-    for name in ("run", ".ci/run", "deploy/lock", "deploy/make-secrets"):
+    for name in ("run", ".ci/run", "deploy/lock", "deploy/make-secrets", "deploy/prove"):
         assert shutil.which(ROOT / name), name
         assert (ROOT / name).read_text().startswith("#!/"), name

@@ -47,6 +47,7 @@ OTHER_VARIABLES = {
     *("JOBS_RUN_ID", "JOBS_ATTEMPT", "JOBS_JOB", "JOBS_SCHEDULED_FOR"),  # a command of a job
     *re.findall(r"JOBS_[A-Z_]+", (ROOT / "compose.yaml").read_text()),
     *("JOBS_PYTHON", "JOBS_TEST_CHROMIUM", "JOBS_TEST_DATABASE_URL", "JOBS_TEST_REDIS_URL"),  # run
+    "JOBS_TEST_DOCKER",  # tests/deploy/test_prove.py
 }
 
 
