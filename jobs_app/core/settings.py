@@ -16,6 +16,7 @@ from jobs_app.core.network_allowlist import OwnServer
 from jobs_app.core.observing_settings import ObservingSettings
 from jobs_app.core.policies import FirePolicy
 from jobs_app.core.redis_address import REDIS_PORT, RedisAddress, redis_address
+from jobs_app.core.secret_files import SECRETS_DIRECTORIES
 from jobs_app.core.setting_types import (
     Accounts,
     AllowList,
@@ -36,8 +37,6 @@ from jobs_app.core.setting_types import (
 from jobs_app.core.smtp_url import MailServer, mail_server
 from jobs_app.core.states import CatchupPolicy, OverlapPolicy
 
-SECRETS_DIR = Path("/run/secrets")
-
 _POLICY = FirePolicy()
 
 
@@ -45,8 +44,7 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
     """The settings of one installation.
 
     Each field is read from the environment variable `JOBS_` + its name in capitals, or from a
-    file with the same name in lower case in `/run/secrets`, where Docker and Podman mount
-    secrets.
+    file with the same name in lower case in one of SECRETS_DIRECTORIES.
     """
 
     model_config = SettingsConfigDict(
@@ -55,7 +53,7 @@ class Settings(DataFiles, DerivedSettings, ObservingSettings):
         extra="ignore",
         # An input may be a password.
         hide_input_in_errors=True,
-        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+        secrets_dir=SECRETS_DIRECTORIES,
     )
 
     data_dir: DataDir = Field(

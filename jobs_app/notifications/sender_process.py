@@ -11,7 +11,8 @@ from typing import Any
 
 from jobs_app.core.fork_server import plain_environment, spawn
 from jobs_app.core.forked_process import ForkedProcess
-from jobs_app.core.settings import SECRETS_DIR, Settings
+from jobs_app.core.secret_files import CONTAINER_DIRECTORY, SECRETS_DIRECTORIES
+from jobs_app.core.settings import Settings
 
 #: How long one message may take, seconds.
 SEND_SECONDS = 10.0
@@ -37,6 +38,12 @@ class SendRequest:
     seconds: float = SEND_SECONDS
 
 
+def closed_folders(settings: Settings) -> list[str]:
+    """Return the folders that a channel URL must not read: those of this installation."""
+    folders = (settings.data_dir, CONTAINER_DIRECTORY, *SECRETS_DIRECTORIES)
+    return [*map(str, folders), "/proc"]
+
+
 class SenderProcess:
     """A process that sends messages, for one thread. It starts with the first message."""
 
@@ -45,8 +52,7 @@ class SenderProcess:
             "allows_private": settings.allow_private_addresses,
             "http_allow": settings.http_allow,
             "own_servers": [asdict(server) for server in settings.own_servers],
-            # Folders that a channel URL must not read: those of this installation.
-            "closed_folders": [str(settings.data_dir), str(SECRETS_DIR), "/proc"],
+            "closed_folders": closed_folders(settings),
         }
         self._process: ForkedProcess | None = None
         self._requests = self._answers = -1

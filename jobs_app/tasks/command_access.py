@@ -9,7 +9,8 @@ from pathlib import Path
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.fork_server import plain_environment, spawn
 from jobs_app.core.own_files import DATABASE_FILES, SECRET_FILES
-from jobs_app.core.settings import SECRETS_DIR, Settings
+from jobs_app.core.secret_files import SECRETS_DIRECTORIES
+from jobs_app.core.settings import Settings
 from jobs_app.core.text import listed
 from jobs_app.tasks.command_account import Account, changeable
 
@@ -46,8 +47,8 @@ def check_default_account(settings: Settings) -> None:
 def _secrets(settings: Settings) -> Iterator[str]:
     for name in (*SECRET_FILES, *DATABASE_FILES):
         yield str(settings.data_dir / name)
-    if SECRETS_DIR.is_dir():
-        yield from map(str, sorted(SECRETS_DIR.glob("[jJ][oO][bB][sS]_*")))
+    for directory in SECRETS_DIRECTORIES:
+        yield from map(str, sorted(directory.glob("[jJ][oO][bB][sS]_*")))
     scheme, _, path = (settings.database_url or "").partition(":///")
     if scheme == "sqlite":
         yield path

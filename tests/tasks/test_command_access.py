@@ -87,7 +87,7 @@ def test_settings_from_files_that_the_account_could_read_are_refused(
     for name in ("jobs_database_url", "others"):
         (data_dir / name).touch()
         (data_dir / name).chmod(0o644)
-    monkeypatch.setattr(command_access, "SECRETS_DIR", data_dir)
+    monkeypatch.setattr(command_access, "SECRETS_DIRECTORIES", (data_dir,))
 
     with pytest.raises(ConfigurationError, match=f"could read {data_dir}/jobs_database_url. Close"):
         check_default_account(settings(data_dir))
