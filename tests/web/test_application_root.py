@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,16 +47,17 @@ def test_cookie_and_addresses_are_those_of_the_public_url(
     close(app)
 
 
-def test_the_rest_of_the_application_works_below_the_path(
-    settings: Settings, token: str, tmp_path: Path
-) -> None:
+def test_addresses_of_the_api_begin_with_the_path(settings: Settings, token: str) -> None:
     app = create_app(settings.model_copy(update={"public_url": "https://example.org/jobs"}))
 
-    answer = app.test_client().get(
-        "/api/v1/jobs", headers={"Authorization": f"Bearer {token}"}, buffered=True
-    )
+    api = Api(app, token)
+    made = api.post("/jobs", a_job(name="nightly"))
+    api.post("/jobs", a_job(name="weekly"))
+    answer = api.get("/jobs?limit=1")
 
     assert answer.status_code == 200
+    assert answer.headers["Link"].startswith("</jobs/api/v1/jobs?limit=1&cursor=")
+    assert made.headers["Location"] == "/jobs/api/v1/jobs/nightly"
     close(app)
 
 

@@ -15,6 +15,7 @@ from werkzeug.datastructures import MultiDict
 from jobs_app.core.errors import BadRequest
 from jobs_app.db.page_size import fitting
 from jobs_app.web.api.schemas.base import Query
+from jobs_app.web.local_address import rooted
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -96,9 +97,8 @@ def page(
     if next_cursor is not None:
         query = MultiDict(request.args)
         query["cursor"] = next_cursor
-        response.headers["Link"] = (
-            f'<{request.path}?{urlencode(list(query.items(multi=True)))}>; rel="next"'
-        )
+        following = rooted(f"{request.path}?{urlencode(list(query.items(multi=True)))}")
+        response.headers["Link"] = f'<{following}>; rel="next"'
     return response
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from jobs_app.core.errors import NotFound
 from jobs_app.web.api import preconditions
+from jobs_app.web.local_address import rooted
 
 
 def as_json(model: type[BaseModel], row: object) -> dict[str, Any]:
@@ -29,9 +30,12 @@ def versioned(document: dict[str, Any], version: int) -> Response:
 
 
 def located(response: Response, status: int, path: str) -> Response:
-    """Return *response* with *status*, and with the address of what the request made."""
+    """Return *response* with *status*, and with the address of what the request made.
+
+    *path* is below the root of the application.
+    """
     response.status_code = status
-    response.headers["Location"] = path
+    response.headers["Location"] = rooted(path)
     return response
 
 
