@@ -10,6 +10,8 @@ PROGRAMS = {
 }
 #: Pages that are not run here, and the reason.
 PAGES_NOT_RUN = {
+    "SECURITY.md": "its commands look for known vulnerabilities on a server of others",
+    "examples/README.md": "each way needs workers; tests/integration/test_examples.py runs them",
     "docs/containers.md": "it needs a container engine; tests/deploy/ check the files",
     "docs/deploy.md": "it installs on the machine, as root; tests/deploy/ check the files",
     "docs/kubernetes.md": "it needs a cluster; tests/deploy/ check the files",

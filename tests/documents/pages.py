@@ -14,8 +14,10 @@ from markdown_it.token import Token
 ROOT = Path(__file__).parents[2]
 #: Pages for people who use or run jobs-app.
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
-#: Other pages, whose links are checked as well.
-OTHERS = ("SECURITY.md", "CHANGELOG.md", "examples/README.md", "bench/RESULTS.md")
+#: Other pages with commands.
+OTHERS = ("SECURITY.md", "examples/README.md")
+#: Pages whose links are checked as well.
+RECORDS = ("CHANGELOG.md", "bench/RESULTS.md")
 
 _ANCHOR_IN_HTML = re.compile(r"<a (?:id|name)=\"([^\"]+)\"")
 
@@ -61,7 +63,7 @@ def all_blocks(*languages: str) -> list[Block]:
     """Return the blocks of all pages that have one of *languages*; without any, all blocks."""
     return [
         block
-        for page in PAGES
+        for page in (*PAGES, *OTHERS)
         for block in blocks(page)
         if not languages or block.language in languages
     ]

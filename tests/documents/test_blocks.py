@@ -29,7 +29,7 @@ from tests.documents.not_run import (
     PROGRAMS,
     beginning,
 )
-from tests.documents.pages import PAGES, ROOT, Block, all_blocks, code_spans
+from tests.documents.pages import OTHERS, PAGES, ROOT, Block, all_blocks, code_spans
 from tests.documents.shell import arguments_of_jobs_app, commands, lines, typed
 
 #: Languages of blocks; `text` is for pictures and output.
@@ -111,7 +111,7 @@ def mentions(text: str) -> Iterator[list[str]]:
 def test_jobs_app_has_each_command_and_option_that_the_text_mentions() -> None:
     refused = [
         f"{page}:{line}: {span}: {reason}"
-        for page in PAGES
+        for page in (*PAGES, *OTHERS)
         for line, span in code_spans(page)
         if span.startswith(("jobs-app ", "./run jobs-app ", "./run up"))
         for arguments in mentions(span)
@@ -185,7 +185,7 @@ def test_each_setting_that_a_page_names_exists() -> None:
 
     unknown = {
         f"{page}: {name}"
-        for page in (*PAGES, "SECURITY.md")
+        for page in (*PAGES, *OTHERS)
         for name in re.findall(r"\bJOBS_[A-Z_]*[A-Z]\b", (ROOT / page).read_text())
         # `JOBS_DEFAULT_…` means all that begin so.
         if name not in known and not any(each.startswith(f"{name}_") for each in settings)

@@ -4,10 +4,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.documents.pages import OTHERS, PAGES, ROOT, anchors, links
+from tests.documents.pages import OTHERS, PAGES, RECORDS, ROOT, anchors, links
 
 
-@pytest.mark.parametrize("page", [*PAGES, *OTHERS])
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS, *RECORDS])
 def test_each_link_has_its_file_and_its_anchor(page: str) -> None:
     broken = [f"{page}:{line}: {target}" for line, target in links(page) if not leads(page, target)]
 
