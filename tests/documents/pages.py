@@ -76,6 +76,19 @@ def code_spans(page: str) -> Iterator[tuple[int, str]]:
             yield line, token.content
 
 
+def rows(page: str) -> Iterator[list[list[str]]]:
+    """Yield each row of the tables of *page*: the code spans of each cell."""
+    row: list[list[str]] = []
+    for token in _tokens(page):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "tr_close":
+            yield row
+        elif token.type == "inline" and token.level > 3:
+            children = token.children or ()
+            row.append([child.content for child in children if child.type == "code_inline"])
+
+
 def links(page: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the target of each link and picture of *page*."""
     for line, token in _inline(page):

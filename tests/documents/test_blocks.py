@@ -29,7 +29,7 @@ from tests.documents.not_run import (
     PROGRAMS,
     beginning,
 )
-from tests.documents.pages import OTHERS, PAGES, ROOT, Block, all_blocks, code_spans
+from tests.documents.pages import OTHERS, PAGES, ROOT, Block, all_blocks, code_spans, rows
 from tests.documents.shell import arguments_of_jobs_app, commands, lines, typed
 
 #: Languages of blocks; `text` is for pictures and output.
@@ -119,6 +119,39 @@ def test_jobs_app_has_each_command_and_option_that_the_text_mentions() -> None:
     ]
 
     assert not refused
+
+
+def command_of(words: list[str]) -> click.Command | None:
+    """Return the command that *words* begin with; None if they are of something else."""
+    command: click.Command = cli
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        inner = command.get_command(click.Context(command), word)
+        if inner is None:
+            return None
+        command = inner
+    return None if command is cli else command
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+
+
+def test_each_option_in_the_tables_of_the_command_line_is_one_of_its_command() -> None:
+    wrong, count = set(), 0
+    for row in rows("docs/cli.md"):
+        known = [options_of(found) for span in row[0] if (found := command_of(span.split()))]
+        for span in (span for cell in row for span in cell if known):
+            # A span may be another command with an option of its own.
+            own = command_of(span.split())
+            options = options_of(own) if own else set().union(*known)
+            named = set(re.findall(r"--[a-z-]+", span))
+            wrong |= {f"{row[0][0]}: {option}" for option in named - options}
+            count += len(named)
+
+    assert not wrong
+    assert count > 60
 
 
 @pytest.mark.usefixtures("only_parsed")
