@@ -103,7 +103,11 @@ class SystemdMachine:
             systemd=SYSTEMD,
         )
         unshare = "unshare --mount --mount-proc --pid --fork --kill-child --cgroup --uts --ipc"
-        command = f'echo $$ > {self._group}/cgroup.procs; exec {unshare} sh -euc "$1"'
+        # It ends with the tests, even killed ones.
+        command = (
+            f"echo $$ > {self._group}/cgroup.procs;"
+            f' exec setpriv --pdeathsig KILL {unshare} sh -euc "$1"'
+        )
         self.log = directory / "systemd.log"
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
