@@ -51,6 +51,16 @@ def test_nginx_takes_bodies_as_large_as_the_web_server_does() -> None:
     assert len(sizes) == len(PATHS)
 
 
+def test_caddy_refuses_bodies_that_the_web_server_hangs_up_at() -> None:
+    found = re.search(r"Content-Length (\S+)", CADDY.read_text())
+    assert found is not None
+    most = 8 * Settings().max_body_bytes
+
+    is_refused = {size: bool(re.match(found[1], str(size))) for size in (most, 8_400_000, 10**7)}
+
+    assert is_refused == {most: False, 8_400_000: True, 10**7: True}
+
+
 def replaced(text: str, changes: dict[str, str]) -> str:
     """Return *text* with each key replaced; all of them must be in it."""
     for old, new in changes.items():
