@@ -26,6 +26,7 @@ from jobs_app.cli.output import (
     print_note,
     print_text,
 )
+from jobs_app.cli.standard_streams import go_on_without_output
 from jobs_app.core.text import counted
 from jobs_app.schedules import timezones
 
@@ -84,6 +85,8 @@ def run_import(
     from jobs_app.jobs.importers.drafts import Defaults
 
     client = connect()
+    if not dry_run:
+        go_on_without_output()
     plan_sources(client, sources, Defaults(origin="", observes=observe, **defaults))
     todo = list(steps_to_do(sources))
     sentences: list[str] = []

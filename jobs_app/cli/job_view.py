@@ -208,6 +208,24 @@ def outlook(item: Json) -> str:
     return f"{description.rstrip('.')}. Next run {when}, {exact(next_run)}."
 
 
+def print_short_effect(verb: str, body: Json) -> None:
+    """Print the result of a dry run in one line; the fires as tables only where they change.
+
+    *verb* begins it, as in "Would activate".
+    """
+    job, effect = body["job"], body["effect"]
+    before, after = effect["fires_before"], effect["fires_after"]
+    if before and [fire["at"] for fire in before] != [fire["at"] for fire in after]:
+        print_effect(body, heading=f"{verb} {job['name']}. ")
+        return
+    print_text(f"{verb} {job['name']}: {outlook(job)}")
+    if effect["would_run_now"] or effect["catchup_runs"]:
+        _print_starts(effect)
+    else:
+        print_recorded(effect)
+    print_warnings(effect["warnings"])
+
+
 def print_effect(body: Json, *, heading: str = "Nothing was changed. ") -> None:
     """Print the result of a dry run: the fires after and before, and what would start.
 

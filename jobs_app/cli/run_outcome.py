@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import click
@@ -17,6 +18,7 @@ from jobs_app.cli.several_jobs import Batch, do_each
 from jobs_app.cli.wait import outcome_code, wait_for
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import OverlapPolicy, RunState
+from jobs_app.core.text import counted
 
 # How much of the log of a failed run --wait prints.
 TAIL_LINES = 20
@@ -105,9 +107,15 @@ def start_runs(
         return run
 
     batch = do_each(jobs(), start, is_single=False)
-    if wait:
-        batch = _wait_for_all(client, runs, batch, timeout=timeout, as_json=as_json)
-    batch.finish(as_json=as_json)
+    if not wait:
+        batch.finish(as_json=as_json, summary=batch.summary("Started", "run"))
+        return
+    print_note(batch.summary("Started", "run"))
+    batch = _wait_for_all(client, runs, batch, timeout=timeout, as_json=as_json)
+    states = Counter(str(run["state"]).replace("_", " ") for run in batch.answers if "state" in run)
+    texts = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    summary = f"{counted(states.total(), 'run')} ended" + (f": {texts}." if texts else ".")
+    batch.finish(as_json=as_json, summary=summary)
 
 
 def _wait_for_all(

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from jobs_app.cli.client import Client, Json
 from jobs_app.cli.completion import job_names, tag_names
 from jobs_app.cli.failure import NO_SUCH, OK, Failure, Unreachable
 from jobs_app.cli.output import options, print_json, print_note
+from jobs_app.cli.standard_streams import go_on_without_output
 from jobs_app.core.text import counted
 
 #: The argument and the option of such a command: `names` and `tag`.
@@ -31,6 +33,10 @@ def selected_jobs(client: Client, names: Sequence[str], tag: str | None) -> list
     return jobs
 
 
+class Unchanged(dict[str, Any]):
+    """The answer for a job that was as it should be already."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What was done for several jobs: an answer of the API for each, and the worst exit code."""
@@ -47,21 +53,38 @@ class Batch:
         self.answers.append({"name": name, "failure": failure.message})
         self.exit_code = max(self.exit_code, failure.exit_code)
 
-    def finish(self, *, as_json: bool) -> None:
-        """Print the answers if *as_json*, and exit with the worst code."""
+    def finish(self, *, as_json: bool, summary: str) -> None:
+        """Print the answers if *as_json*, and the *summary* of several; exit with the worst code.
+
+        The summary is a note: it is seen where the output is cut short or is JSON.
+        """
         if as_json and self.is_single:
             print_json(self.answers[0])
         elif as_json:
             print_json({"items": self.answers, "next_cursor": None})
+        if not self.is_single:
+            print_note(summary)
         if self.exit_code:
             sys.exit(self.exit_code)
+
+    def summary(self, verb: str, noun: str = "job") -> str:
+        """Return what *verb* was done to, as "Paused 2 jobs; 1 was so already."."""
+        same = sum(isinstance(answer, Unchanged) for answer in self.answers)
+        left = sum("failure" in answer for answer in self.answers)
+        parts = [f"{verb} {counted(len(self.answers) - same - left, noun)}"]
+        if same:
+            parts.append(f"{same:,} {'was' if same == 1 else 'were'} so already")
+        if left:
+            parts.append(f"{left:,} {'was' if left == 1 else 'were'} not, as said above")
+        return "; ".join(parts) + "."
 
 
 def do_each(jobs: Sequence[str], act: Callable[[str], Json], *, is_single: bool) -> Batch:
     """Call *act* for each job and return the answers; a job that fails does not stop the others.
 
-    Without a server, the rest is named as not done.
+    Without a server, the rest is named as not done. Without a reader of the output, all are done.
     """
+    go_on_without_output()
     batch = Batch(is_single)
     for number, name in enumerate(jobs):
         try:
@@ -84,10 +107,12 @@ def each_job(
     act: Callable[[str], Json],
     *,
     as_json: bool,
+    verb: str,
 ) -> None:
-    """Do *act* for the jobs that were typed, and finish the command."""
+    """Do *act* for the jobs that were typed, and finish the command with the sum of *verb*."""
     jobs = selected_jobs(client, names, tag)
-    do_each(jobs, act, is_single=is_single(names)).finish(as_json=as_json)
+    batch = do_each(jobs, act, is_single=is_single(names))
+    batch.finish(as_json=as_json, summary=batch.summary(verb))
 
 
 def is_single(names: Sequence[str]) -> bool:

@@ -108,3 +108,45 @@ def test_text_that_is_no_utf8_is_one_sentence(
 
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, method, reader",
+    [
+        (("job", "activate"), "PATCH", "| :"),
+        (("job", "pause"), "POST", "| head -1"),
+        (("job", "delete", "--yes"), "DELETE", ">/dev/full"),
+    ],
+)
+def test_a_command_for_several_jobs_does_all_without_a_reader(
+    server: CannedServer, arguments: tuple[str, ...], method: str, reader: str
+) -> None:
+    names = [f"j{number}" for number in range(8)]
+    observes = arguments[1] == "activate"
+    for name in names:
+        # Longer than what a pipe takes while its reader ends.
+        job = a_job(name=name, observe=observes, description_of_schedule="x" * 100_000)
+        path = f"/jobs/{name}"
+        server.on("GET", path, Canned(job, headers={"ETag": '"1"'}))
+        server.on("GET", f"{path}/stats", Canned({"observation": None}))
+        server.on("PATCH", path, Canned(job | {"observe": not observes}))
+        server.on("DELETE", path, Canned("", 204))
+        server.on("POST", f"{path}/pause", Canned(job | {"version": 4}))
+
+    done = jobs_app(*arguments, *names, shell=reader)
+
+    assert sum(request.method == method for request in server.requests) == len(names)
+    assert b" 8 jobs.\n" in done.stderr
+    assert b"jobs-app: The output cannot be written: " in done.stderr
+    assert b"Traceback" not in done.stderr
+    # Of a pipe, a shell has the code of the reader.
+    assert done.returncode == (1 if reader == ">/dev/full" else 0)
+
+
+def test_a_listing_still_ends_with_its_reader(server: CannedServer) -> None:
+    server.on("GET", "/jobs", page(*(a_job(name="x" * 90) for _ in range(2000))))
+
+    reader = "| head -1"
+    done = jobs_app("job", "list", shell=reader)
+
+    assert (done.stderr, done.stdout.count(b"\n")) == (b"", 1)

@@ -21,6 +21,7 @@ from jobs_app.cli.output import (
     print_text,
 )
 from jobs_app.cli.several_jobs import several
+from jobs_app.cli.standard_streams import go_on_without_output
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core.text import counted
 
@@ -93,6 +94,7 @@ def apply(
     if prune and not is_dry and not yes:
         _confirm(_send(client, file, body, dry_run=True), name)
     items = _send(client, file, body, dry_run=is_dry)
+    go_on_without_output()
     if as_json:
         print_json({"items": items})
     else:

@@ -8,7 +8,7 @@ import click
 from jobs_app.cli.client import Answer, Json, connect
 from jobs_app.cli.format import Instant
 from jobs_app.cli.job_options import kwargs_options
-from jobs_app.cli.job_view import outlook, print_effect
+from jobs_app.cli.job_view import outlook, print_effect, print_short_effect
 from jobs_app.cli.output import (
     confirm_deletion,
     dry_run_option,
@@ -20,6 +20,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_outcome import start_options, start_run, start_runs
 from jobs_app.cli.several_jobs import (
+    Unchanged,
     do_each,
     each_job,
     is_single,
@@ -57,13 +58,13 @@ def pause(
         if until is not None:
             body["until"] = api_time(until, zone_of_job(before), is_ahead=True)
         answer = client.send("POST", f"{job_path(name)}/pause", body=body)
-        _report(before, answer, "Paused", as_json=as_json)
+        is_changed = _report(before, answer, "Paused", as_json=as_json)
         kept = (answer.body.get("paused") or {}).get("reason")
         if reason is not None and reason != kept:
             print_note(f"The reason of {name} stays {kept or 'empty'!r}.")
-        return _body(answer)
+        return answer.body if is_changed else Unchanged(answer.body)
 
-    each_job(client, names, tag, pause_one, as_json=as_json)
+    each_job(client, names, tag, pause_one, as_json=as_json, verb="Paused")
 
 
 @click.command()
@@ -86,29 +87,27 @@ def resume(
         before = client.read(job_path(name))
         params = {"dry_run": dry_run or None}
         answer = client.send("POST", f"{job_path(name)}/resume", body=body, params=params)
+        is_changed = before["state"] == JobState.PAUSED
         if not dry_run:
-            _report(before, answer, "Resumed", as_json=as_json)
-            return _body(answer)
-        if not as_json:
+            is_changed = _report(before, answer, "Resumed", as_json=as_json)
+        elif not as_json and is_single(names):
             print_effect(answer.body)
-        if before["state"] != JobState.PAUSED:
+        elif not as_json and is_changed:
+            print_short_effect("Would resume", answer.body)
+        if dry_run and not is_changed:
             print_note(f"{name} is not paused: a resume changes nothing.")
-        return _body(answer)
+        return answer.body if is_changed else Unchanged(answer.body)
 
-    each_job(client, names, tag, resume_one, as_json=as_json)
-
-
-def _body(answer: Answer) -> Json:
-    body: Json = answer.body
-    return body
+    verb = "Would resume" if dry_run else "Resumed"
+    each_job(client, names, tag, resume_one, as_json=as_json, verb=verb)
 
 
-def _report(before: Json, answer: Answer, verb: str, *, as_json: bool) -> None:
-    """Print a pause or a resume, or that it changed nothing.
+def _report(before: Json, answer: Answer, verb: str, *, as_json: bool) -> bool:
+    """Print a pause or a resume, or that it changed nothing; return whether it did.
 
     The versions tell, not the state before: somebody else may have changed it meanwhile.
     """
-    name, is_changed = before["name"], before["version"] != answer.body["version"]
+    name, is_changed = before["name"], bool(before["version"] != answer.body["version"])
     if not as_json:
         print_text(f"{f'{verb} {name}' if is_changed else name}: {outlook(answer.body)}")
     if not is_changed:
@@ -116,6 +115,7 @@ def _report(before: Json, answer: Answer, verb: str, *, as_json: bool) -> None:
         print_note(f"{name} {was}: nothing was changed.")
     elif not as_json:
         print_warnings(answer.body.get("warnings") or ())
+    return is_changed
 
 
 @click.command("run")
@@ -162,5 +162,6 @@ def delete(names: Sequence[str], tag: str | None, purge: bool, yes: bool) -> Non
         what = several(list(etags)) + (f" and {history}" if purge else "")
         confirm_deletion(f"Delete {what}?", yes=yes)
     batch = do_each(list(etags), delete_one, is_single=is_single(names))
+    batch.answers += [answer for answer in looked.answers if "failure" in answer]
     batch.exit_code = max(batch.exit_code, looked.exit_code)
-    batch.finish(as_json=False)
+    batch.finish(as_json=False, summary=batch.summary("Deleted"))

@@ -15,6 +15,7 @@ from jobs_app.cli.job_options import writable
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.schedule_json import without_empty_fields
+from jobs_app.cli.standard_streams import go_on_without_output
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import JobState
 from jobs_app.core.text import counted
@@ -134,6 +135,7 @@ def import_jobs(
     names = {job["name"] for job in jobs}
     obsolete = import_prune.obsolete_jobs(client, origin, names) if origin else []
     if not dry_run:
+        go_on_without_output()
         import_prune.confirm_prune(obsolete, source, yes=yes)
     report = [step.preview if dry_run else carry_out(client, step) for step in steps]
     if not dry_run:

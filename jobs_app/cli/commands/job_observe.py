@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from jobs_app.cli.client import Client, Json, connect
-from jobs_app.cli.job_view import outlook, print_effect
+from jobs_app.cli.job_view import outlook, print_short_effect
 from jobs_app.cli.output import (
     dry_run_option,
     json_option,
@@ -15,7 +15,7 @@ from jobs_app.cli.output import (
 )
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_view import moment
-from jobs_app.cli.several_jobs import do_each, is_single, jobs_options, selected_jobs
+from jobs_app.cli.several_jobs import Unchanged, do_each, is_single, jobs_options, selected_jobs
 from jobs_app.cli.zones import show_in, zone_of_job
 from jobs_app.core.states import Standing
 from jobs_app.core.text import counted
@@ -93,9 +93,16 @@ def _set_each(
         if bool(before.body.get("observe")) is observes:
             does = "only watches already" if observes else "does not only watch"
             print_note(f"{name} {does}: nothing was changed.")
+            return Unchanged(answer)
         return answer
 
-    do_each(jobs, set_one, is_single=is_single).finish(as_json=as_json)
+    verb = "Observes" if observes else "Activated"
+    if dry_run:
+        verb = f"Would {'observe' if observes else 'activate'}"
+    batch = do_each(jobs, set_one, is_single=is_single)
+    if dry_run:
+        print_note("Nothing was changed.")
+    batch.finish(as_json=as_json, summary=batch.summary(verb))
 
 
 def _report(
@@ -106,7 +113,7 @@ def _report(
     if bool(before.get("observe")) is job["observe"]:
         return
     if dry_run:
-        print_effect(answer)
+        print_short_effect("Would observe" if job["observe"] else "Would activate", answer)
     else:
         verb = "Observes" if job["observe"] else "Activated"
         print_text(f"{verb} {name}: {outlook(job)}")

@@ -53,13 +53,17 @@ def test_all_that_watch_are_activated_with_what_they_observed_and_fire_next(
     again = run("job", "activate", "--all-observing")
 
     assert dry.exit_code == 0
-    assert "With this, a would fire:" in dry.stdout
+    assert "Would activate a: At 03:00 every day, UTC. Next run " in dry.stdout
+    # A line for each job, and what it has observed: no tables of fires that stay.
+    assert len(dry.stdout.splitlines()) == 4
+    assert dry.stderr.endswith("Nothing was changed.\nWould activate 2 jobs.\n")
     assert watching is True
     for name in ("a", "b"):
         assert f"Activated {name}: At 03:00 every day, UTC. Next run " in done.stdout
         assert job(run, name)["observe"] is False
     assert "fires expected, 0 observed." in done.stdout
     assert "Activated c" not in done.stdout
+    assert done.stderr.endswith("Activated 2 jobs.\n")
     assert "No job only watches" in again.stderr
 
 
