@@ -182,6 +182,8 @@ class PostgresServer:
 
     def __init__(self, shared_directory: Path) -> None:
         self.directory = shared_directory
+        #: The settings of this server; it may be given more of them before it starts.
+        self.own_settings = dict(self.settings)
 
     @property
     def admin_url(self) -> str:
@@ -258,7 +260,7 @@ class PostgresServer:
             self._initialise()
         port = (self.directory / "port").read_text()
         death_pipe = os.open(self.directory / "death_pipe", os.O_RDONLY | os.O_NONBLOCK)
-        options = {**self.settings, "unix_socket_directories": str(self.directory)}
+        options = {**self.own_settings, "unix_socket_directories": str(self.directory)}
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", port]
         command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         owner = self._data.stat()
