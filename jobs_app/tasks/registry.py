@@ -11,6 +11,7 @@ from jobs_app.core.errors import FieldError
 from jobs_app.core.json_storage import as_json
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import did_you_mean, plain
+from jobs_app.tasks import user_apps
 from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.argument_types import USER_ERRORS
 from jobs_app.tasks.arguments import TaskArguments, arguments_of
@@ -45,7 +46,7 @@ def _listed(app: Celery) -> list[AnyTask]:
 
 def broken_modules(app: Celery) -> list[str]:
     """Return a sentence about each module of JOBS_IMPORTS that cannot be loaded."""
-    return list(map(str, getattr(app, "broken_modules", {}).values()))
+    return list(map(str, user_apps.broken_modules(app).values()))
 
 
 def tasks(app: Celery) -> list[TaskInfo]:
@@ -85,7 +86,7 @@ def check(app: Celery, task: str, kwargs: Mapping[str, Any]) -> list[FieldError]
         known = names(app)
         hint = did_you_mean(task, known) or f" There are: {', '.join(known)}."
         if why := why_unknown(app, task):
-            hint = f" {why}"
+            hint = f"{did_you_mean(task, known)} {why}"
         return [FieldError("/task", "unknown_task", f"There is no task {task!r}.{hint}")]
     if isinstance(named_task, BrokenTask):
         return [FieldError("/task", "broken_task", named_task.why)]

@@ -144,10 +144,30 @@ def register_user_tasks(
 
 
 def why_unknown(app: Celery, task: str) -> str | None:
-    """Return why *app* may not have *task*: the error of a broken module of its package."""
-    broken: Mapping[str, BrokenModule] = getattr(app, "broken_modules", {})
+    """Return why *app* may not have *task*: sentences about broken modules; None without any.
+
+    The one of the task's package, else all: a module may import the one that has the task.
+    """
+    broken = broken_modules(app)
     errors = (str(error) for module, error in broken.items() if _common_packages(task, module))
-    return next(errors, None)
+    return next(errors, None) or " ".join(map(str, broken.values())) or None
+
+
+def not_loaded(module: str, error_name: str) -> str:
+    """Return a sentence about a broken module without the text of its error, and without a stop.
+
+    The text may hold anything, and the sentence is for everybody.
+    """
+    return (
+        f"The module {module!r} of JOBS_IMPORTS cannot be loaded ({error_name}), so the runs of its"
+        " tasks fail"
+    )
+
+
+def broken_modules(app: Celery) -> Mapping[str, BrokenModule]:
+    """Return the modules of JOBS_IMPORTS that *app* could not load, each with its error."""
+    broken: Mapping[str, BrokenModule] = getattr(app, "broken_modules", {})
+    return broken
 
 
 @dataclass(frozen=True, slots=True)

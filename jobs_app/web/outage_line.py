@@ -17,6 +17,7 @@ from jobs_app.db import revisions
 from jobs_app.db.errors import error_name
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.jobs import attention
+from jobs_app.tasks.user_apps import not_loaded
 from jobs_app.web import extension
 from jobs_app.web.permissions import is_page
 from jobs_app.web.redis_notifier import RedisNotifier
@@ -104,10 +105,7 @@ def outages(notifier: RedisNotifier | None = None) -> Iterator[str]:
         yield REDIS[redis]
     # Its text may hold anything, and the line is on the page of the sign-in too.
     for module, error in extension.current().broken_imports.items():
-        yield (
-            f"The module {module!r} of JOBS_IMPORTS cannot be loaded ({error}), so the runs of its "
-            "tasks fail: see jobs-app task list."
-        )
+        yield f"{not_loaded(module, error)}: see jobs-app task list."
 
 
 def _of_database() -> list[str]:

@@ -423,7 +423,10 @@ def test_a_task_that_is_gone_is_warned_of_with_the_error_of_its_module(write: Wr
     assert registry.task_warnings(app, task) == [
         f"There is no task '{task}', so its runs fail. {sentence}"
     ]
-    assert registry.task_warnings(app, "x.gone") == ["There is no task 'x.gone', so its runs fail."]
+    # Another module may be the one that imports it.
+    assert registry.task_warnings(app, "x.gone") == [
+        f"There is no task 'x.gone', so its runs fail. {sentence}"
+    ]
 
 
 def test_a_shared_task_beside_a_broken_application_keeps_its_own_one(write: Write) -> None:
@@ -477,11 +480,33 @@ def test_a_task_that_a_broken_module_never_declared_is_refused_with_the_error(
     app = app_with("user_module_early")
 
     (fault,) = registry.check(app, "user_module_early.late", {})
-    assert fault.detail == (
-        "There is no task 'user_module_early.late'. The module 'user_module_early' of JOBS_IMPORTS"
-        " cannot be imported: ValueError: early."
+    # Shared tasks of other tests may be suggested.
+    assert fault.detail.startswith("There is no task 'user_module_early.late'.")
+    assert fault.detail.endswith(
+        "The module 'user_module_early' of JOBS_IMPORTS cannot be imported: ValueError: early."
     )
-    assert user_apps.why_unknown(app, "another.late") is None
+    assert user_apps.why_unknown(app_with(), "another.late") is None
+
+
+def test_a_task_is_unknown_because_the_module_that_imports_its_own_one_is_broken(
+    write: Write,
+) -> None:
+    write(
+        user_module_shop__tasks="raise ValueError('half')",
+        user_module_makes="import user_module_shop.tasks",
+        user_module_other="raise KeyError('x')",
+    )
+
+    app = app_with("user_module_makes", "user_module_other")
+
+    (fault,) = registry.check(app, "user_module_shop.tasks.added", {})
+    makes = "The module 'user_module_makes' of JOBS_IMPORTS cannot be imported: ValueError: half."
+    other = "The module 'user_module_other' of JOBS_IMPORTS cannot be imported: KeyError: 'x'."
+    assert fault.detail.startswith("There is no task 'user_module_shop.tasks.added'.")
+    assert fault.detail.endswith(f" {makes} {other}")
+    assert registry.check(app, "shel", {})[0].detail.startswith(
+        f"There is no task 'shel'. Did you mean 'shell'? {makes}"
+    )
 
 
 def test_the_tasks_of_an_application_that_includes_a_missing_module_fail(write: Write) -> None:

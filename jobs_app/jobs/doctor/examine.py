@@ -1,6 +1,6 @@
 """Makes all checks: what cannot be looked at is skipped, with the reason."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,13 +45,24 @@ class _Examination:
         self.skipped |= dict.fromkeys(checks, reason)
 
 
-def examine(settings: Settings, readers: Readers, *, process: str, at: datetime) -> Report:
+def examine(
+    settings: Settings,
+    readers: Readers,
+    *,
+    process: str,
+    broken_modules: Sequence[str] | None = None,
+    at: datetime,
+) -> Report:
     """Return what is wrong with an installation, as this process sees it.
 
     *readers* opens sessions of its database, and *process* is the name of this process in
-    findings. Nothing is changed, and no error of database or Redis is raised.
+    findings. *broken_modules* are sentences about modules of JOBS_IMPORTS; None if this process
+    loads none. Nothing is changed, and no error of database or Redis is raised.
     """
     found = _Examination()
+    if broken_modules is None and settings.import_modules:
+        found.skip(("imports",), "only the web server knows: jobs-app doctor --server")
+    found.findings += installation.imports(broken_modules or ())
     found.findings += machine.check(settings)
     _examine_database(found, settings, readers, process=process, at=at)
     _examine_redis(found, settings)

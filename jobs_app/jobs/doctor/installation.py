@@ -131,6 +131,18 @@ def workers(session: Session) -> Iterator[Finding]:
         )
 
 
+def imports(broken_modules: Iterable[str]) -> Iterator[Finding]:
+    """Yield a warning for each of the sentences about modules that the web server cannot load."""
+    for sentence in broken_modules:
+        yield Finding(
+            "imports",
+            Level.WARNING,
+            sentence,
+            "Mend the module, or name the right ones in JOBS_IMPORTS, then start the server and"
+            " the workers again.",
+        )
+
+
 def zone_data_versions(session: Session, process: str, *, at: datetime) -> Iterator[Finding]:
     """Yield a finding if processes have different zone data; *process* is this one."""
     rows: list[tuple[str, str | None]] = [(process, zone_data.version())]

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from jobs_app.core import clock
 from jobs_app.jobs.doctor.examine import examine
 from jobs_app.jobs.doctor.findings import Report, as_json
+from jobs_app.tasks import registry
 from jobs_app.web import extension
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.session import reading
@@ -57,5 +58,6 @@ def read_report() -> Response:
 
 def report() -> Report:
     """Return what the web server finds."""
-    settings = extension.current().settings
-    return examine(settings, reading, process=PROCESS, at=clock.now())
+    own = extension.current()
+    broken = registry.broken_modules(own.app)
+    return examine(own.settings, reading, process=PROCESS, broken_modules=broken, at=clock.now())

@@ -21,7 +21,7 @@ from jobs_app.db.engine import Database
 from jobs_app.runs.messages import read_arguments
 from jobs_app.runs.workers import Registration
 from jobs_app.schedules import zone_data
-from jobs_app.tasks import registry
+from jobs_app.tasks import registry, user_apps
 from jobs_app.tasks.command_access import check_default_account
 from jobs_app.worker import execution
 from jobs_app.worker.celery_hooks.children import allow_children
@@ -109,7 +109,8 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     database = _heartbeat_database(
         settings.effective_database_url, fence_seconds=settings.fence_seconds
     )
-    problems = Problems(sender, app.gate, registration.queues)
+    broken = user_apps.broken_modules(app)
+    problems = Problems(sender, app.gate, registration.queues, broken)
     _heartbeat = _make_heartbeat(process, database, registration, problems)
     process.report_dead = _heartbeat.report_dead
     _heartbeat.register()

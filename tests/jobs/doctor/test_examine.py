@@ -78,3 +78,14 @@ def test_a_database_without_tables(unmigrated_database_url: str, tmp_path: Path)
     assert "migrations" in checks(found)
     assert found.skipped["queues"] == "the database is not migrated"
     database.close()
+
+
+def test_a_process_that_loads_no_modules_of_the_user_says_who_knows_about_them(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database_url)
+
+    with_modules = report(settings.model_copy(update={"imports": "shop"}), database)
+
+    assert "imports" in report(settings, database).passed
+    assert with_modules.skipped["imports"] == "only the web server knows: jobs-app doctor --server"

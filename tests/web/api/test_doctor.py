@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 import pytest
+from flask import Flask
 
+from jobs_app.tasks.user_apps import BrokenModule
+from jobs_app.web import extension
 from tests.web.conftest import Api
 
 
@@ -19,3 +22,21 @@ def test_an_admin_reads_what_is_wrong_and_others_do_not(api_of: Callable[..., Ap
     assert "migrations" in answer.json["passed"]
     assert {"check": "redis_password", "reason": "no Redis is configured"} in answer.json["skipped"]
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_module_that_the_server_cannot_load_is_a_finding_with_its_error(
+    app: Flask, api_of: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        celery = extension.current().app
+    broken = {"shop": BrokenModule("shop", ValueError("half a file"))}
+    monkeypatch.setattr(celery, "broken_modules", broken, raising=False)
+
+    answer = api_of("admin").get("/doctor")
+
+    (finding,) = [item for item in answer.json["findings"] if item["check"] == "imports"]
+    assert finding["level"] == "warning"
+    assert finding["sentence"] == (
+        "The module 'shop' of JOBS_IMPORTS cannot be imported: ValueError: half a file."
+    )

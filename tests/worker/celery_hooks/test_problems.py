@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+import pytest
+from celery.worker import state
 from cryptography.fernet import Fernet
 
 from jobs_app.broker.gate import Gate, Refusal
 from jobs_app.core.settings import Settings
 from jobs_app.secrets.signing import Signer
+from jobs_app.tasks.user_apps import BrokenModule
 from jobs_app.worker.celery_hooks.problems import MISSES, OTHER_KEY, Problems
 
 
@@ -58,3 +61,24 @@ def test_messages_of_another_key_are_a_problem() -> None:
     refusing.note(Refusal.OTHER_KEY)
 
     assert Problems(Worker(), refusing, ())() == OTHER_KEY
+
+
+def test_a_module_that_cannot_be_loaded_is_a_problem_without_the_text_of_its_error() -> None:
+    broken = {"shop": BrokenModule("shop", ValueError("a password"))}
+
+    assert Problems(Worker(), gate(), (), broken)() == (
+        "The module 'shop' of JOBS_IMPORTS cannot be loaded (ValueError), so the runs of its tasks"
+        " fail."
+    )
+
+
+def test_a_worker_that_is_stopping_has_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(Consumer(None))
+    problems = Problems(worker, gate(), ("a",))
+    before = [problems() for _ in range(MISSES)]
+
+    # The exit code of a warm shutdown is 0.
+    monkeypatch.setattr(state, "should_stop", 0)
+
+    assert before[-1] == "It does not consume its queues: a."
+    assert problems() is None
