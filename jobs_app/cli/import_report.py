@@ -156,13 +156,29 @@ def summary(sources: Sequence[Source], *, is_done: bool) -> str:
     return f"{created}, {changed}, {kept}.{ending if refused else ''}"
 
 
+def note_limits(sources: Sequence[Source]) -> None:
+    """Note at the new and changed jobs a time limit that their source does not have.
+
+    The code of a task may declare one, and the entry of a source too: their workers follow it.
+    """
+    for source in sources:
+        for item in source.items:
+            if item.step is None or item.draft is None or item.step.action == "keep":
+                continue
+            job = item.step.preview["job"]
+            limit = job.get("time_limit_seconds")
+            declared = (job.get("declared") or {}).get("time_limit_seconds")
+            if limit not in (None, declared, item.draft.fields.get("time_limit_seconds")):
+                item.differences.append(
+                    f"A run is ended at its time limit, {duration(limit)}"
+                    f" ({source.manner.option}: no limit)."
+                )
+
+
 def policy_differences(sources: Sequence[Source], manner: Manner) -> Iterator[str]:
     """Yield how limits and policies of the new and changed jobs differ from those of *manner*."""
     jobs = [step.preview["job"] for step in steps_to_do(sources)]
     option = manner.option
-    if limits := {job["time_limit_seconds"] for job in jobs} - {None}:
-        texts = ", ".join(duration(limit) for limit in sorted(limits))
-        yield f"A run is ended at its time limit, {texts} ({option}: no limit)."
     if manner.overlaps and any(job["overlap_policy"] != "allow_all" for job in jobs):
         yield f"A fire is skipped while the last run goes on ({option}: both run)."
     if not manner.catches_up and any(job["catchup_policy"] != "none" for job in jobs):

@@ -11,6 +11,7 @@ from jobs_app.cli.client import Client, connect
 from jobs_app.cli.completion import zone_names
 from jobs_app.cli.failure import FAILED, Failure
 from jobs_app.cli.import_report import (
+    note_limits,
     policy_differences,
     print_report,
     report_as_json,
@@ -88,6 +89,7 @@ def run_import(
     if not dry_run:
         go_on_without_output()
     plan_sources(client, sources, Defaults(origin="", observes=observe, **defaults))
+    note_limits(sources)
     todo = list(steps_to_do(sources))
     sentences: list[str] = []
     if todo:

@@ -28,12 +28,29 @@ CLOCK_CHANGES = (
     " are written with * follow real time."
 )
 RESULTS = "Results are in the runs: no result backend gets them."
+SENT_RESULTS = (
+    "A run sends its task to your workers. With --results-from it waits for the task and takes a"
+    " slot meanwhile; without, it succeeds when the broker has the message."
+)
 
 like_beat_option = click.option(
     "--like-beat", is_flag=True, help="No time limit, and runs may overlap."
 )
 label_option = click.option("--label", help="Name of the source here, for its later imports.")
-beat_options = options(label_option, like_beat_option, import_options)
+send_to_option = click.option(
+    "--send-to",
+    metavar="SECRET",
+    help="Make jobs of the task celery, which sends to the broker of your own workers. SECRET"
+    " holds its URL.",
+)
+results_from_option = click.option(
+    "--results-from",
+    metavar="SECRET|rpc://",
+    help="With --send-to: their result backend, so that runs wait for the tasks.",
+)
+beat_options = options(
+    label_option, like_beat_option, send_to_option, results_from_option, import_options
+)
 
 
 @click.command(short_help="Periodic tasks that code declares.")
@@ -44,8 +61,9 @@ def beat(modules: tuple[str, ...], **flags: Any) -> None:
 
     These are a beat_schedule, what add_periodic_task adds, and Django's CELERY_BEAT_SCHEDULE.
     The modules are imported here, from Python's path and the working directory. The server must
-    have their tasks (JOBS_IMPORTS). The report names each entry: the job it becomes, what is not
-    as in beat, or why it is refused. Then the command asks.
+    have their tasks (JOBS_IMPORTS), unless --send-to names the workers that have. The report
+    names each entry: the job it becomes, what is not as in beat, or why it is refused. Then the
+    command asks.
 
     \b
     Examples:
@@ -60,6 +78,8 @@ def import_modules(
     *,
     label: str | None = None,
     like_beat: bool = False,
+    send_to: str | None = None,
+    results_from: str | None = None,
     timezone: str | None = None,
     prefix: str = "",
     tags: Sequence[str] = (),
@@ -67,9 +87,10 @@ def import_modules(
 ) -> None:
     """Import the periodic tasks of *modules*; raises Failure if they cannot be read."""
     # Late, for the start of other commands: Celery takes a while to import.
-    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of
+    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of, workers_of
 
     check_options(prefix=prefix, zone=timezone or "UTC", label=label)
+    workers = workers_of(send_to, results_from)
     apps = _read(modules)
     if label is not None and len(apps) > 1:
         raise click.UsageError("--label is for one source, and these are several applications.")
@@ -84,6 +105,7 @@ def import_modules(
             tasks=tasks,
             prefix=prefix,
             like_source=LIKE_BEAT if like_beat else {},
+            workers=workers,
             notes=[app.note] if app.note else [],
         )
         for app in apps
@@ -123,11 +145,16 @@ def _read(modules: Sequence[str]) -> "list[BeatApp]":
 
 def general_differences(sources: Sequence[Source]) -> list[str]:
     """Return what differs from beat for all of its periodic tasks of the kinds in *sources*."""
+    # Late, as above.
+    from jobs_app.jobs.importers.periodic_entry import CELERY_TASK
+
     drafts = [item.draft for source in sources for item in source.items if item.draft]
     has_interval = any("interval_seconds" in draft.schedule for draft in drafts)
     has_zone = any("cron" in draft.schedule and draft.timezone != "UTC" for draft in drafts)
     chosen = ((True, AFTER_OUTAGE), (has_interval, INTERVALS), (has_zone, CLOCK_CHANGES))
-    return [*(sentence for applies, sentence in chosen if applies), RESULTS]
+    is_sent = any(draft.task == CELERY_TASK for draft in drafts)
+    results = SENT_RESULTS if is_sent else RESULTS
+    return [*(sentence for applies, sentence in chosen if applies), results]
 
 
 def _sentence(error: Exception) -> str:

@@ -25,9 +25,9 @@ def django_celery_beat(address: str, **flags: Any) -> None:
     """Make jobs of django-celery-beat's periodic tasks; - reads the URL from standard input.
 
     DATABASE_URL is sqlite:///FILE, the FILE, or postgresql://USER:PASSWORD@HOST/NAME. Nothing
-    is written there. The server must have the tasks (JOBS_IMPORTS). The report names each
-    entry: the job it becomes, what is not as in beat, or why it is refused. Then the command
-    asks.
+    is written there. The server must have the tasks (JOBS_IMPORTS), unless --send-to names the
+    workers that have. The report names each entry: the job it becomes, what is not as in beat, or
+    why it is refused. Then the command asks.
 
     \b
     Examples:
@@ -42,17 +42,20 @@ def _import(
     *,
     label: str | None,
     like_beat: bool,
+    send_to: str | None,
+    results_from: str | None,
     timezone: str | None,
     prefix: str,
     tags: Sequence[str],
     **flags: Any,
 ) -> None:
     # Late, for the start of other commands: Celery takes a while to import.
-    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of
+    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of, workers_of
     from jobs_app.core import clock
     from jobs_app.jobs.importers.django_beat_tables import entries_of
 
     check_options(prefix=prefix, zone=timezone or "UTC", label=label)
+    workers = workers_of(send_to, results_from)
     place, tables = _read(address)
     source = source_of(
         entries_of(tables, at=clock.now()),
@@ -63,6 +66,7 @@ def _import(
         tasks=tasks_of(connect()),
         prefix=prefix,
         like_source=LIKE_BEAT if like_beat else {},
+        workers=workers,
     )
     defaults = {"timezone": timezone or "UTC", "is_typed": timezone is not None, "tags": tags}
     run_import([source], defaults, [*general_differences([source]), *ZONE_OF_TIMES], **flags)

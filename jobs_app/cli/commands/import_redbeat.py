@@ -28,8 +28,8 @@ def redbeat(url: str, key_prefix: str, **flags: Any) -> None:
 
     Nothing is written there. Redis does not have the time zone of crontabs: --timezone is that
     of your application (`timezone`), by default UTC, as with Celery. The server must have the
-    tasks (JOBS_IMPORTS). The report names each entry: the job it becomes, what is not as in
-    beat, or why it is refused. Then the command asks.
+    tasks (JOBS_IMPORTS), unless --send-to names the workers that have. The report names each
+    entry: the job it becomes, what is not as in beat, or why it is refused. Then the command asks.
 
     \b
     Examples:
@@ -45,6 +45,8 @@ def _import(
     *,
     label: str | None,
     like_beat: bool,
+    send_to: str | None,
+    results_from: str | None,
     timezone: str | None,
     prefix: str,
     tags: Sequence[str],
@@ -53,7 +55,7 @@ def _import(
     # Late, for the start of other commands: Celery takes a while to import.
     from redis.exceptions import RedisError
 
-    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of
+    from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of, workers_of
     from jobs_app.core import clock
     from jobs_app.jobs.importers.redbeat_store import entries_of, read_store
 
@@ -61,6 +63,7 @@ def _import(
     if prefix.endswith(":"):
         raise click.UsageError("--prefix begins the names of jobs. RedBeat's is --key-prefix.")
     check_options(prefix=prefix, zone=zone, label=label)
+    workers = workers_of(send_to, results_from)
     place = _place(url)
     try:
         stored = read_store(url, key_prefix)
@@ -80,6 +83,7 @@ def _import(
         tasks=tasks_of(connect()),
         prefix=prefix,
         like_source=LIKE_BEAT if like_beat else {},
+        workers=workers,
     )
     reason = "as --timezone says" if timezone else "as with Celery (--timezone for another)"
     general = [*general_differences([source]), f"Crontabs are read in {zone}, {reason}."]

@@ -102,6 +102,11 @@ def schema() -> None:
     help="With --prune or --from-beat: the source under another name. By default its own.",
 )
 @click.option("--yes", "-y", is_flag=True, help="With --prune or --from-beat: do not ask.")
+@click.option(
+    "--observe",
+    is_flag=True,
+    help="With --from-beat: new jobs only watch, until job activate.",
+)
 @dry_run_option
 @json_option
 def import_jobs(
@@ -110,6 +115,7 @@ def import_jobs(
     is_pruned: bool,
     label: str | None,
     yes: bool,
+    observe: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -122,8 +128,12 @@ def import_jobs(
     if modules:
         if source is not None or is_pruned:
             raise click.UsageError("--from-beat goes without a FILE, and without --prune.")
-        _import_from_beat(modules, label=label, dry_run=dry_run, yes=yes, as_json=as_json)
+        _import_from_beat(
+            modules, label=label, observe=observe, dry_run=dry_run, yes=yes, as_json=as_json
+        )
         return
+    if observe:
+        raise click.UsageError("--observe goes with --from-beat: in a FILE it is a field of a job.")
     if source is None:
         raise click.UsageError("Name a FILE; - is standard input.")
     if label is not None and not is_pruned:
@@ -167,7 +177,7 @@ def _import_from_beat(modules: Sequence[str], **options: Any) -> None:
     # The other imports do not need it.
     from jobs_app.cli.commands.import_beat import import_modules
 
-    import_modules(modules, paused=False, observe=False, **options)
+    import_modules(modules, paused=False, **options)
 
 
 def _dry_run_all(client: Client, jobs: list[Json], origin: str | None) -> list[Step]:

@@ -16,7 +16,14 @@ Json = dict[str, Any]
 MOST_VALUES = 10_000
 MOST_DESCRIPTION = 20_000
 
-TASK_ADVICE = "Name the module of the task in JOBS_IMPORTS, and restart the server."
+TASK_ADVICE = (
+    "Name the module of the task in JOBS_IMPORTS, and restart the server. If the workers of your"
+    " own Celery are to run it: --send-to SECRET, which holds the URL of their broker"
+    " (docs/beat.md#workers-of-your-own)."
+)
+
+#: The task that has workers elsewhere run a task.
+CELERY_TASK = "celery"
 
 #: Options of a message that a run does not follow, and what helps.
 NOT_FOLLOWED = {
@@ -47,11 +54,20 @@ class Timing:
     others: tuple[Json, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Workers of another Celery: their broker and result backend, as the task `celery` has them."""
+
+    broker: str
+    result_backend: str | None = None
+
+
 @dataclass(slots=True)
 class PeriodicEntry:
     """A periodic task of another scheduler. `key` is its name there, `text` its report's line.
 
-    `fields` are other fields of the job. An entry with a `problem` is refused. One with a
+    `fields` are other fields of the job, and `differences_here` those of a run that workers of
+    jobs-app serve. An entry with a `problem` is refused. One with a
     `left_out` is no job of its owner. With `is_paused` a new job waits. `task_advice` helps if the
     server does not have the task.
     """
@@ -66,6 +82,7 @@ class PeriodicEntry:
     description: str = ""
     is_paused: bool = False
     differences: list[str] = field(default_factory=list)
+    differences_here: list[str] = field(default_factory=list)
     note: str = ""
     problem: str = ""
     advice: str = ""
@@ -83,12 +100,21 @@ class PeriodicEntry:
 
 
 def draft_of(
-    entry: PeriodicEntry, tasks: Mapping[str, Json], *, prefix: str, like_source: Mapping[str, Any]
+    entry: PeriodicEntry,
+    tasks: Mapping[str, Json],
+    *,
+    prefix: str,
+    like_source: Mapping[str, Any],
+    workers: Workers | None = None,
 ) -> Draft:
     """Return the job of *entry*; *tasks* are those of the server, by name. Raises Refused.
 
     *like_source* are fields that follow the source, unless the code of the task declares them.
+    With *workers* the job sends the task to them, and the server need not have it.
     """
+    if workers is not None:
+        kwargs, left = _sent_to(workers, entry)
+        return _draft(entry, CELERY_TASK, kwargs, dict(like_source) | left, prefix)
     task = tasks.get(entry.task)
     if task is None:
         raise Refused(
@@ -96,30 +122,60 @@ def draft_of(
             f"{did_you_mean(entry.task, tasks)}",
             entry.task_advice,
         )
-    if entry.timing is None:
-        raise Refused("It has no schedule.")
     kwargs = _named(entry, task.get("positional") or ())
     declared = task.get("declared") or {}
+    undeclared = {name: value for name, value in like_source.items() if name not in declared}
+    return _draft(entry, entry.task, kwargs, undeclared | entry.fields, prefix)
+
+
+def _draft(entry: PeriodicEntry, task: str, kwargs: Json, fields: Json, prefix: str) -> Draft:
+    if entry.timing is None:
+        raise Refused("It has no schedule.")
     return Draft(
         name=name_of_key(entry.key, prefix=prefix),
-        task=entry.task,
+        task=task,
         kwargs=kwargs,
         schedule=entry.timing.schedule,
         timezone=entry.timing.timezone,
         others=entry.timing.others,
         described=None,
         description=entry.description[:MOST_DESCRIPTION],
-        fields={n: v for n, v in like_source.items() if n not in declared} | entry.fields,
+        fields=fields,
         is_named=True,
         is_paused=entry.is_paused,
     )
 
 
-def _named(entry: PeriodicEntry, names: Sequence[str]) -> Json:
-    """Return the arguments of the call by name. Raises Refused."""
+def _sent_to(workers: Workers, entry: PeriodicEntry) -> tuple[Json, Json]:
+    """Return the arguments of the task `celery` for *entry*, and the other fields of its job.
+
+    Queue and priority are those of the message there, and not of the run. Raises Refused.
+    """
+    args, kwargs = _plain_arguments(entry)
+    left = {n: value for n, value in entry.fields.items() if n not in ("queue", "priority")}
+    named: Json = {
+        "broker": workers.broker,
+        "task": entry.task,
+        "args": args or None,
+        "kwargs": kwargs or None,
+        "queue": entry.fields.get("queue"),
+        "result_backend": workers.result_backend,
+        "priority": entry.fields.get("priority"),
+    }
+    return {name: value for name, value in named.items() if value is not None}, left
+
+
+def _plain_arguments(entry: PeriodicEntry) -> tuple[list[Any], Json]:
+    """Return the positional and the named arguments of the call as JSON. Raises Refused."""
     args, kwargs = plain_values(entry.args, "args"), plain_values(entry.kwargs, "kwargs")
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise Refused("Its args are no list, or its kwargs have no names.")
+    return args, kwargs
+
+
+def _named(entry: PeriodicEntry, names: Sequence[str]) -> Json:
+    """Return the arguments of the call by name. Raises Refused."""
+    args, kwargs = _plain_arguments(entry)
     try:
         return names_of(positional_parameters(names), args, kwargs)
     except ValueError as error:
@@ -190,7 +246,7 @@ def _follow_priority(entry: PeriodicEntry, priority: Any) -> None:
         entry.differences.append(f"Its priority {priority!r} is left out: here 0 to 9 are used.")
         return
     entry.fields["priority"] = priority
-    entry.differences.append(
+    entry.differences_here.append(
         f"Its priority is {priority}: 0 is served first here, as with Redis; RabbitMQ serves"
         " high numbers first."
     )

@@ -66,5 +66,5 @@ class Problems:
 
 def _is_stopping() -> bool:
     """Tell whether this process was asked to stop: Celery notes its exit code, which may be 0."""
-    codes = (state.should_stop, state.should_terminate)
+    codes: tuple[Any, ...] = (state.should_stop, state.should_terminate)
     return any(code is not None and code is not False for code in codes)

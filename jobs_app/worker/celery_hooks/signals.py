@@ -109,8 +109,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     database = _heartbeat_database(
         settings.effective_database_url, fence_seconds=settings.fence_seconds
     )
-    broken = user_apps.broken_modules(app)
-    problems = Problems(sender, app.gate, registration.queues, broken)
+    problems = Problems(sender, app.gate, registration.queues, user_apps.broken_modules(app))
     _heartbeat = _make_heartbeat(process, database, registration, problems)
     process.report_dead = _heartbeat.report_dead
     _heartbeat.register()

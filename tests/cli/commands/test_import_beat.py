@@ -165,9 +165,11 @@ def test_job_import_has_an_option_that_does_the_same(run: Run, module: str) -> N
     dry = run("job", "import", "--from-beat", module, "--dry-run", "--json")
 
     assert entries(dry)["Nightly report"]["action"] == "create"
+    assert run("job", "import", "--from-beat", module, "--observe", "--yes").exit_code == 1
+    assert all(job["observe"] for job in jobs(run).values())
     assert run("job", "import").exit_code == 2
     assert run("job", "import", "x.yaml", "--from-beat", module).exit_code == 2
-    assert jobs(run) == {}
+    assert "goes with --from-beat" in run("job", "import", "x.yaml", "--observe").stderr
 
 
 def test_a_function_of_the_user_that_fails_is_an_entry_that_is_refused(
@@ -204,3 +206,69 @@ def test_a_module_that_cannot_be_imported_is_named(run: Run, module: str) -> Non
     assert "'beat_shop_of_nobody' cannot be imported" in missing.stderr
     assert "set PYTHONPATH" in missing.stderr
     assert run("import", "beat").exit_code == 2
+
+
+def test_all_tasks_can_be_sent_to_the_workers_that_have_them(run: Run, do: Run) -> None:
+    run("secret", "set", "shop-broker", "--from", "-", stdin="redis://redis.example/0")
+    result = do("--send-to", "shop-broker", "--results-from", "rpc://", "--yes")
+
+    assert "REFUSED: The server has no task" not in result.stdout
+    assert "0 is served first here" not in result.stdout
+    assert "With --results-from it waits for the task" in result.stdout
+    made = jobs(run)
+    assert {job["task"] for job in made.values()} == {"celery"}
+    servers = {"broker": "${secret:shop-broker}", "result_backend": "rpc://"}
+    report, sync = made["nightly-report"], made["sync"]
+    assert report["kwargs"] == {"task": "sleep", "args": [5], **servers}
+    assert (report["schedule"]["cron"], report["queue"]) == ("30 2 * * *", "default")
+    assert sync["kwargs"] == {
+        "task": "sleep",
+        "kwargs": {"duration": 3},
+        "queue": "slow",
+        "priority": 2,
+        **servers,
+    }
+    assert (sync["queue"], made["unknown"]["kwargs"]["task"]) == ("default", "slepp")
+    again = do("--send-to", "${secret:shop-broker}", "--results-from", "rpc://", "--yes", "--json")
+    actions = {line["action"] for line in entries(again).values() if line["name"]}
+    assert actions == {"keep"}
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (("--send-to", "redis://x/0"), "--send-to takes the name of a secret"),
+        (
+            ("--send-to", "a", "--results-from", "redis://x/0"),
+            "--results-from takes the name of a secret",
+        ),
+        (("--results-from", "a"), "--results-from goes with --send-to"),
+    ],
+)
+def test_a_url_in_place_of_a_secret_is_refused(do: Run, options: list[str], words: str) -> None:
+    result = do(*options)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "redis://x" not in result.stderr
+
+
+def test_a_time_limit_is_named_only_at_the_jobs_that_differ_from_beat(
+    run: Run, do: Run, tmp_path: Path
+) -> None:
+    do("--yes")
+    run("job", "edit", "nightly-report", "--time-limit", "2h")
+    text = SHOP.replace('"args": [5]', '"args": [6]').replace(
+        '"options": {"queue"', '"options": {"time_limit": 20, "queue"'
+    )
+    (tmp_path / "beat_shop.py").write_text(text + "# Changed.\n")
+
+    lines = entries(do("--dry-run", "--json"))
+    general = do("--dry-run").stdout.partition("Not as in beat, for all")[2]
+
+    sentence = "A run is ended at its time limit, 2 h 0 min (--like-beat: no limit)."
+    assert sentence in lines["Nightly report"]["differences"]
+    # The entry itself has it.
+    assert lines["sync"]["action"] == "change"
+    assert "time limit" not in str(lines["sync"]["differences"])
+    assert "time limit" not in general

@@ -87,8 +87,8 @@ def test_options_of_messages_are_followed_or_named():
     )
 
     assert entry.fields == {"queue": "slow", "priority": 3, "time_limit_seconds": 3}
+    assert [text.partition(" is")[0] for text in entry.differences_here] == ["Its priority"]
     assert [text.partition(" is")[0] for text in entry.differences] == [
-        "Its priority",
         "Its option expires (60.0)",
         "Its options headers are of the message, and are not followed.",
     ]
