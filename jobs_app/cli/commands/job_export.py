@@ -132,12 +132,7 @@ def import_jobs(
             modules, label=label, observe=observe, dry_run=dry_run, yes=yes, as_json=as_json
         )
         return
-    if observe:
-        raise click.UsageError("--observe goes with --from-beat: in a FILE it is a field of a job.")
-    if source is None:
-        raise click.UsageError("Name a FILE; - is standard input.")
-    if label is not None and not is_pruned:
-        raise click.UsageError("--label goes with --prune or --from-beat.")
+    source = _checked_file(source, has_label=label is not None and not is_pruned, observe=observe)
     origin = import_prune.origin_label(source, label) if is_pruned else None
     jobs = read_file(source).jobs
     client = connect()
@@ -171,6 +166,17 @@ def _items(done: Iterable[tuple[Step, Json]], *, dry_run: bool) -> list[Json]:
 
 def _deletions(jobs: Iterable[Json]) -> list[Json]:
     return [{"name": job["name"], "action": "delete"} for job in jobs]
+
+
+def _checked_file(source: str | None, *, has_label: bool, observe: bool) -> str:
+    """Return the name of the file; raises UsageError without one, or for options it lacks."""
+    if observe:
+        raise click.UsageError("--observe goes with --from-beat: in a FILE it is a field of a job.")
+    if source is None:
+        raise click.UsageError("Name a FILE; - is standard input.")
+    if has_label:
+        raise click.UsageError("--label goes with --prune or --from-beat.")
+    return source
 
 
 def _import_from_beat(modules: Sequence[str], **options: Any) -> None:
