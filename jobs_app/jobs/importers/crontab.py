@@ -52,7 +52,7 @@ MEANINGS = {
     "LOGNAME": "it is left out: cron sets it to the account by itself",
 }
 #: Variables that do not go to the commands.
-_NOT_PASSED = MEANINGS.keys() - {"HOME", "TZ"}
+NOT_PASSED = MEANINGS.keys() - {"HOME", "TZ"}
 
 
 class LineKind(StrEnum):
@@ -302,7 +302,7 @@ def _times(content: str) -> tuple[Times, str]:
 
 def _kwargs(command: str, stdin: str | None, variables: dict[str, str]) -> dict[str, Any]:
     """Return the arguments of the task `shell` for a command below *variables*."""
-    env = {name: value for name, value in variables.items() if name not in _NOT_PASSED}
+    env = {name: value for name, value in variables.items() if name not in NOT_PASSED}
     shell = variables.get("SHELL") or SHELL
     return {
         "command": command,
