@@ -33,6 +33,7 @@ _ELSEWHERE = (
     *("cli/", "up/", "scheduler/", "tasks/builtin/", "accounts/passwords.py", "db/backup"),
     *("web/pages/", "web/page_auth.py", "web/csrf.py", "web/server.py"),
 )
+_ELSEWHERE_MODULES = [f"{_PACKAGE.name}/{name.removesuffix('.py')}" for name in _ELSEWHERE]
 
 
 def files() -> dict[str, str]:
@@ -200,7 +201,12 @@ def codes_by_status() -> dict[int, list[str]]:
     They are those of the errors of HTTP itself, and of each place that makes an error: its own
     code, else that of its class.
     """
-    classes = {error.__name__: error for error in _subclasses(errors.JobsError)}
+    classes = {
+        error.__name__: error
+        for error in _subclasses(errors.JobsError)
+        # Whether somebody has imported such a module must not matter.
+        if not error.__module__.replace(".", "/").startswith(tuple(_ELSEWHERE_MODULES))
+    }
     # No request fails because of Redis: see web/redis_notifier.py.
     del classes[errors.BrokerUnavailable.__name__]
     codes: dict[int, set[str]] = defaultdict(set)
