@@ -53,18 +53,22 @@ def plan(client: Client, job: Json, *, origin: str | None = None) -> Step:
     return Step(job, "keep" if is_same else "change", answer.body, present)
 
 
-def carry_out(client: Client, step: Step, *, is_paused: bool = False) -> Json:
+def carry_out(
+    client: Client, step: Step, *, is_paused: bool = False, is_imported: bool = False
+) -> Json:
     """Carry a step out and return the job; a change made meanwhile raises Failure.
 
-    With *is_paused* a new job does not fire before somebody resumes it.
+    With *is_paused* a new job does not fire before somebody resumes it. With *is_imported* its
+    history says that an import wrote it, which a later import looks for.
     """
     job: Json = step.preview["job"]
+    mark = {"imported": True} if is_imported else {}
     if step.action == "create":
-        params = {"paused": True} if is_paused else None
+        params = mark | ({"paused": True} if is_paused else {})
         job = client.send("POST", "/jobs", body=step.document, params=params).body
     elif step.action == "change":
         path = job_path(step.name)
-        job = client.send("PUT", path, body=step.document, if_match=step.etag).body
+        job = client.send("PUT", path, body=step.document, params=mark, if_match=step.etag).body
     return job
 
 

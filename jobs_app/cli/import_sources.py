@@ -7,14 +7,20 @@ from jobs_app.cli.client import Client, Json
 from jobs_app.cli.failure import Failure, Unreachable
 from jobs_app.cli.import_plan import Step, carry_out, plan
 from jobs_app.cli.job_options import writable
+from jobs_app.cli.paths import job_path
 from jobs_app.jobs.importers.command_names import is_numbered
 from jobs_app.jobs.importers.drafts import (
     Defaults,
     Draft,
+    Import,
     documents,
     find_present,
+    keep_edits,
     same_task,
 )
+
+#: The history of a job that an import has written has a note that begins so.
+IMPORTED = "Imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,8 @@ def plan_sources(client: Client, sources: Sequence[Source], defaults: Defaults) 
                 sentence = f"the name {wanted} belongs to another job, which stays as it is"
                 item.note = "; ".join(filter(None, [item.note, sentence]))
             _plan_item(client, item, document)
+            if item.action == "change":
+                _keep_edits(client, item, document, own)
             if item.problem and job is not None:
                 _name_job_before(item, job["name"])
 
@@ -176,6 +184,39 @@ def _plan_item(client: Client, item: Item, document: Json) -> None:
         item.problem = f"The server refuses it: {failure.message}"
 
 
+def _keep_edits(client: Client, item: Item, document: Json, defaults: Defaults) -> None:
+    """Plan *item* anew if people have edited its job since the last import, which left its mark.
+
+    What the source has not changed since then stays as they have set it.
+    """
+    if item.step is None or item.step.present is None or item.draft is None:
+        return
+    path = f"{job_path(item.step.name)}/revisions"
+    revisions = client.page(path, limit=None)["items"]
+    edits = [one for one in revisions if not _is_import(one)]
+    if not edits:
+        return
+    present = writable(item.step.present.body)
+    imports = (_import_of(client, path, one) for one in revisions if _is_import(one))
+    kept = keep_edits(document, item.draft, present, imports, defaults)
+    if kept != document:
+        _plan_item(client, item, kept)
+    by = edits[0]["by"] or "somebody"
+    sentence = f"edited by {by}: what the {item.kind} has not changed since its import stays"
+    item.note = "; ".join(filter(None, [item.note, sentence]))
+
+
+def _is_import(revision: Json) -> bool:
+    return (revision["note"] or "").startswith(IMPORTED)
+
+
+def _import_of(client: Client, path: str, revision: Json) -> Import:
+    definition = client.read(f"{path}/{revision['number']}")["definition"]
+    # The names of changed fields are as `schedule.cron`.
+    changed = frozenset(name.partition(".")[0] for name in revision["changed"])
+    return Import(writable(definition), changed)
+
+
 def steps_to_do(sources: Sequence[Source]) -> Iterator[Step]:
     """Yield the steps that change something."""
     return (step for step, _ in _items_to_do(sources))
@@ -193,7 +234,7 @@ def carry_out_all(client: Client, sources: Sequence[Source], *, is_paused: bool)
     for step, item in _items_to_do(sources):
         try:
             waits = is_paused or (item.draft is not None and item.draft.is_paused)
-            carry_out(client, step, is_paused=waits)
+            carry_out(client, step, is_paused=waits, is_imported=True)
         except Failure as failure:
             sentence = "The jobs before it are done. The same import again does the rest."
             raise Failure(

@@ -31,6 +31,7 @@ MAX_REVISIONS = 100
 #: Levels of a definition whose fields are named: `schedule.cron`, `kwargs.command`.
 NAMED_LEVELS = 2
 
+IMPORTED = "Imported"
 NOTE_OF_STATE_BEFORE = "The state before the next change. Earlier changes were not kept."
 
 
@@ -123,6 +124,11 @@ class Change:
         revision = JobRevision(job_id=job.id, number=number, definition=self.before.definition)
         revision.changed, revision.at, revision.note = [], self.before.since, NOTE_OF_STATE_BEFORE
         session.add(revision)
+
+
+def note_of_import(origin: str | None) -> str:
+    """Return the sentence in the history of a job that an import from *origin* has written."""
+    return f"{IMPORTED}{f' from {origin}' if origin else ''}."
 
 
 def is_same(before: Definition, after: Definition) -> bool:

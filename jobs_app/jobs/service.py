@@ -38,15 +38,16 @@ def create(
     by: str,
     at: datetime,
     is_paused: bool = False,
+    note: str | None = None,
 ) -> Job:
     """Store a new job and return it; its first fire is later than *at*.
 
-    With *is_paused* it has none until somebody resumes it. Raises InvalidInput with one entry
-    a field, Conflict (`name_taken`).
+    With *is_paused* it has none until somebody resumes it. *note* is for its history.
+    Raises InvalidInput with one entry a field, Conflict (`name_taken`).
     """
     with reader_of(session) as reader:
         new = NewJob.checked(reader, definition, app=app, at=at)
-    job = new.write(session, by=by, at=at, is_paused=is_paused)
+    job = new.write(session, by=by, at=at, is_paused=is_paused, note=note)
     session.commit()
     return job
 
@@ -61,12 +62,14 @@ def change(
     by: str,
     at: datetime,
     restored: int | None = None,
+    note: str | None = None,
 ) -> Job:
     """Replace what *job* says, if its version is still *version* (None: whichever it is).
 
     Its next fire is worked out anew from *at* when the schedule has changed. Runs
     that are queued already keep what they were queued with. *restored* is the revision that
-    it restores. Raises InvalidInput, Conflict (`name_taken`), StaleVersion.
+    it restores, *note* is for its history. Raises InvalidInput, Conflict (`name_taken`),
+    StaleVersion.
     """
     expect_version(job, version)
     while True:
@@ -77,7 +80,7 @@ def change(
         if job.version == new.version:
             break
         unlock(session, job)
-    new.write(session, job, by=by, at=at, restored=restored)
+    new.write(session, job, by=by, at=at, restored=restored, note=note)
     session.commit()
     return job
 

@@ -6,7 +6,7 @@ from jobs_app.accounts.permissions import Action
 from jobs_app.core import clock
 from jobs_app.core.errors import Conflict, NotFound, StaleVersion
 from jobs_app.db.models.jobs import Job
-from jobs_app.jobs import apply, service
+from jobs_app.jobs import apply, revisions, service
 from jobs_app.jobs.apply import JobSet, Step
 from jobs_app.jobs.document import Definition
 from jobs_app.jobs.dry_run import DryRun, dry_run_change, dry_run_resume
@@ -19,8 +19,11 @@ from jobs_app.web.session import reading, session
 PLANS = 3
 
 
-def create(definition: Definition, *, is_paused: bool = False) -> Job:
-    """Store a new job; raises Forbidden, and what `service.create` raises."""
+def create(definition: Definition, *, is_paused: bool = False, is_imported: bool = False) -> Job:
+    """Store a new job; raises Forbidden, and what `service.create` raises.
+
+    With *is_imported* its history says where it comes from.
+    """
     job_rights.check_save(definition)
     job = service.create(
         session(),
@@ -29,17 +32,24 @@ def create(definition: Definition, *, is_paused: bool = False) -> Job:
         by=actor(),
         at=clock.now(),
         is_paused=is_paused,
+        note=revisions.note_of_import(definition.origin) if is_imported else None,
     )
     extension.notify_redis_afterwards([job])
     return job
 
 
 def change(
-    job: Job, definition: Definition, *, version: int | None, restored: int | None = None
+    job: Job,
+    definition: Definition,
+    *,
+    version: int | None,
+    restored: int | None = None,
+    is_imported: bool = False,
 ) -> Job:
     """Save *definition* over *job* if it is at *version* (None: at any version).
 
-    *restored* is the revision that it restores. Raises Forbidden, and what `service.change` raises.
+    *restored* is the revision that it restores, *is_imported* as for `create`. Raises Forbidden,
+    and what `service.change` raises.
     """
     job_rights.check_save(definition, before=job)
     changed = service.change(
@@ -51,6 +61,7 @@ def change(
         by=actor(),
         at=clock.now(),
         restored=restored,
+        note=revisions.note_of_import(definition.origin) if is_imported else None,
     )
     extension.notify_redis_afterwards([changed])
     return changed

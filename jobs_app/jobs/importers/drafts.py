@@ -6,7 +6,7 @@ entry with a name of its own: the same name, then the same arguments and schedul
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -250,3 +250,57 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     tags = job.get("tags") or []
     document["tags"] = [*tags, *(tag for tag in defaults.tags if tag not in tags)]
     return document | deepcopy(dict(draft.fields)) | defaults.overrides_of(draft)
+
+
+#: The fields of a job that hold its schedules: one of them is there.
+_SCHEDULES = ("schedule", "schedules")
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The job as an earlier import has left it, and the fields that this import has changed."""
+
+    definition: Json
+    changed: frozenset[str]
+
+
+def keep_edits(
+    document: Json, draft: Draft, job: Json, imports: Iterable[Import], defaults: Defaults
+) -> Json:
+    """Return *document*, which changes *job*, without what its source has not changed.
+
+    *imports* are the earlier ones, the newest first. The draft says the same as at the last one
+    in each field in which it agrees with that, or with an older one if none has changed the field
+    since. Such a field stays as people have set it in *job*.
+    """
+    kept = dict(document)
+    fields: list[tuple[str, ...]] = [(name,) for name in document if name not in _SCHEDULES]
+    fields.append(_SCHEDULES)
+    undecided = [names for names in fields if not _agree(document, job, names)]
+    for earlier in imports if undecided else ():
+        again = _changed(draft, earlier.definition, defaults)
+        for names in list(undecided):
+            is_same = _agree(again, earlier.definition, names)
+            if is_same:
+                for name in names:
+                    kept.pop(name, None)
+                kept |= {name: job[name] for name in names if name in job}
+            if is_same or not earlier.changed.isdisjoint(names):
+                undecided.remove(names)
+        if not undecided:
+            break
+    return kept
+
+
+def _agree(one: Json, other: Json, names: Sequence[str]) -> bool:
+    """Tell whether two documents have the same in the fields *names*, apart from nulls."""
+
+    def copy(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: copy(one) for name, one in value.items() if one is not None}
+        return [copy(one) for one in value] if isinstance(value, list) else value
+
+    return bool(
+        copy({name: one.get(name) for name in names})
+        == copy({name: other.get(name) for name in names})
+    )

@@ -35,6 +35,7 @@ from jobs_app.web.api.schemas.job_input import (
     NextQuery,
     PauseIn,
     ResumeIn,
+    SaveQuery,
     WriteQuery,
     pointers_as_sent,
 )
@@ -109,7 +110,7 @@ def create_job(header: MayRepeat, query: CreateQuery, body: JobIn) -> Response:
         # Also before an earlier answer is repeated.
         job_rights.check_save(definition)
         return preconditions.once(
-            lambda: _create(definition, is_paused=query.paused),
+            lambda: _create(definition, query),
             check=lambda: find_job(definition.name),
         )
 
@@ -126,11 +127,11 @@ def read_job(header: IfNoneMatch, path: JobPath) -> Response:
 
 
 @api.put("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
-def replace_job(header: IfMatch, path: JobPath, query: WriteQuery, body: JobReplace) -> Response:
+def replace_job(header: IfMatch, path: JobPath, query: SaveQuery, body: JobReplace) -> Response:
     """Replace a job; what is left out takes its default. With `name`, rename it."""
     job = find_job(path.name)
     version = preconditions.expected_version()
-    return save(job, body, version=version, dry_run=query.dry_run)
+    return save(job, body, version=version, dry_run=query.dry_run, is_imported=query.imported)
 
 
 @api.patch("/jobs/<name>", responses={200: JobOut, **problems(404, 409, 412, 428, body=True)})
@@ -235,8 +236,8 @@ def _definition(body: JobReplace, *, name: str) -> Definition:
     return body.definition(parts.settings, name=name, app=parts.celery)
 
 
-def _create(definition: Definition, *, is_paused: bool) -> Response:
-    job = job_commands.create(definition, is_paused=is_paused)
+def _create(definition: Definition, query: CreateQuery) -> Response:
+    job = job_commands.create(definition, is_paused=query.paused, is_imported=query.imported)
     return located(_answer(job), 201, f"/api/v1/jobs/{job.name}")
 
 
@@ -247,13 +248,18 @@ def save(
     version: int | None,
     dry_run: bool,
     restored: int | None = None,
+    is_imported: bool = False,
 ) -> Response:
     """Save *body* over *job* and answer; with *dry_run*, answer with the effect."""
     definition = _definition(body, name=job.name)
     with pointers_as_sent(body):
         if dry_run:
             return _show_dry_run(job_commands.effect(definition, job=job, version=version))
-        return _answer(job_commands.change(job, definition, version=version, restored=restored))
+        return _answer(
+            job_commands.change(
+                job, definition, version=version, restored=restored, is_imported=is_imported
+            )
+        )
 
 
 def _show_dry_run(effect: DryRun) -> Response:

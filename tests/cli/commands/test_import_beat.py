@@ -272,3 +272,30 @@ def test_a_time_limit_is_named_only_at_the_jobs_that_differ_from_beat(
     assert lines["sync"]["action"] == "change"
     assert "time limit" not in str(lines["sync"]["differences"])
     assert "time limit" not in general
+
+
+def test_an_unchanged_entry_leaves_its_job_as_people_have_edited_it(
+    run: Run, do: Run, tmp_path: Path
+) -> None:
+    do("--yes", "--like-beat")
+    run("job", "edit", "nightly-report", "--cron", "0 5 * * *", "--overlap", "skip")
+    before = jobs(run)
+
+    again = do("--dry-run", "--json", "--like-beat")
+    (tmp_path / "beat_shop.py").write_text(
+        SHOP.replace('crontab(30, 2), "args": [5]', 'crontab(30, 2), "args": [6]') + "# Changed.\n"
+    )
+    changed = entries(do("--yes", "--json", "--like-beat"))["Nightly report"]
+    report = jobs(run)["nightly-report"]
+
+    line = entries(again)["Nightly report"]
+    assert (line["action"], before["nightly-report"]["overlap_policy"]) == ("keep", "skip")
+    assert "what the entry has not changed since its import stays" in line["note"]
+    assert changed["action"] == "change"
+    assert (report["schedule"]["cron"], report["kwargs"]) == ("0 5 * * *", {"duration": 6})
+    assert report["overlap_policy"] == "skip"
+    # The entry goes back to what it was: that is a change, too.
+    (tmp_path / "beat_shop.py").write_text(SHOP + "# Changed again.\n")
+    do("--yes", "--like-beat")
+    report = jobs(run)["nightly-report"]
+    assert (report["schedule"]["cron"], report["kwargs"]) == ("0 5 * * *", {"duration": 5})

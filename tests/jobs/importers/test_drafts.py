@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from jobs_app.jobs.importers.drafts import Defaults, Draft, documents, find_present, same_task
+from jobs_app.jobs.importers.drafts import (
+    Defaults,
+    Draft,
+    Import,
+    documents,
+    find_present,
+    keep_edits,
+    same_task,
+)
 
 DESCRIBED = ("command", "stdin", "env", "cwd", "shell")
 DEFAULTS = Defaults(origin="crontab a:b", timezone="Europe/Paris")
@@ -181,3 +189,29 @@ def test_a_source_with_several_schedules_has_all_of_them():
     assert same_task(several, [created]) == created
     assert same_task(several, [before]) is None
     assert find_present([several], [created | {"name": "elsewhere"}]) != [None]
+
+
+def test_a_field_that_its_source_has_not_changed_stays_as_people_have_set_it():
+    def entry(cron: str, queue: str) -> Draft:
+        return Draft("a", "t", {}, {"cron": cron}, "UTC", None, fields={"queue": queue})
+
+    def job_with(cron: str, queue: str) -> dict[str, Any]:
+        schedule = {"cron": cron, "timezone": "UTC", "jitter_seconds": None}
+        return {"name": "a", "task": "t", "kwargs": {}, "schedule": schedule, "queue": queue}
+
+    def kept(wanted: Draft, present: dict[str, Any], *imports: Import) -> tuple[str, str]:
+        (document,) = documents([wanted], [present], taken=(), defaults=DEFAULTS)
+        made = keep_edits(document, wanted, present, imports, DEFAULTS)
+        return made["schedule"]["cron"], made["queue"]
+
+    first = Import(job_with("1 1 * * *", "q"), frozenset())
+    # After an edit of its schedule, the second import took another queue.
+    second = Import(job_with("5 5 * * *", "r"), frozenset({"queue"}))
+    edited = job_with("5 5 * * *", "r")
+
+    assert kept(entry("1 1 * * *", "q"), job_with("5 5 * * *", "q"), first) == ("5 5 * * *", "q")
+    assert kept(entry("2 2 * * *", "q"), job_with("5 5 * * *", "q"), first) == ("2 2 * * *", "q")
+    assert kept(entry("1 1 * * *", "r"), edited, second, first) == ("5 5 * * *", "r")
+    # It goes back to what it was: a change.
+    assert kept(entry("1 1 * * *", "q"), edited, second, first) == ("5 5 * * *", "q")
+    assert kept(entry("1 1 * * *", "q"), job_with("5 5 * * *", "q")) == ("1 1 * * *", "q")

@@ -307,7 +307,13 @@ class WriteQuery(Query):
     dry_run: bool = False
 
 
-class CreateQuery(WriteQuery):
+class SaveQuery(WriteQuery):
+    """With `imported` the history of the job says that an import from its `origin` wrote it."""
+
+    imported: bool = False
+
+
+class CreateQuery(SaveQuery):
     """`paused` creates a job that does not fire before somebody resumes it."""
 
     paused: bool = False
