@@ -143,6 +143,20 @@ def test_a_command_for_several_jobs_does_all_without_a_reader(
     assert done.returncode == (1 if reader == ">/dev/full" else 0)
 
 
+def test_a_change_whose_report_is_lost_says_so(server: CannedServer, tmp_path: Path) -> None:
+    job = a_job(description_of_schedule="x" * 100_000)
+    fires: dict[str, Any] = {"moved": [], "go": [], "come": []}
+    item = {"action": "create", "name": "hello", "job": job, "changes": [], "fires": fires}
+    item |= {"changed_by_hand": None, "effect": None}
+    server.on("POST", "/apply", Canned({"items": [item] * 3}))
+    (tmp_path / "jobs.yaml").write_text("hello: {command: date}\n")
+    reader = "| :"
+
+    done = jobs_app("apply", "-f", str(tmp_path / "jobs.yaml"), shell=reader)
+
+    assert done.stderr == b"jobs-app: The output cannot be written: Broken pipe.\n"
+
+
 def test_a_listing_still_ends_with_its_reader(server: CannedServer) -> None:
     server.on("GET", "/jobs", page(*(a_job(name="x" * 90) for _ in range(2000))))
 

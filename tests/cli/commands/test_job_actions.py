@@ -162,6 +162,9 @@ def test_several_runs_are_waited_for_and_the_worst_outcome_is_the_exit_code(
     assert f"Run {OTHER_ID} succeeded after 2.00 s." in result.stdout
     states = [item.get("state", item.get("name")) for item in json.loads(as_json.stdout)["items"]]
     assert states == ["failed", "succeeded", "gone"]
+    notes = result.stderr.splitlines()
+    assert "Started 2 runs; 1 was not, as said above." in notes
+    assert notes[-1] == "2 runs ended: 1 failed, 1 succeeded."
     # All are started before the first one is waited for.
     assert paths.index("/api/v1/jobs/b/runs") < paths.index(f"/api/v1/runs/{RUN_ID}")
 
