@@ -146,8 +146,8 @@ def test_a_command_for_several_jobs_does_all_without_a_reader(
 def test_a_change_whose_report_is_lost_says_so(server: CannedServer, tmp_path: Path) -> None:
     job = a_job(description_of_schedule="x" * 100_000)
     fires: dict[str, Any] = {"moved": [], "go": [], "come": []}
-    item = {"action": "create", "name": "hello", "job": job, "changes": [], "fires": fires}
-    item |= {"changed_by_hand": None, "effect": None}
+    item: dict[str, Any] = {"action": "create", "name": "hello", "job": job}
+    item |= {"changes": [], "fires": fires, "changed_by_hand": None, "effect": None}
     server.on("POST", "/apply", Canned({"items": [item] * 3}))
     (tmp_path / "jobs.yaml").write_text("hello: {command: date}\n")
     reader = "| :"
