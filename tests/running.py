@@ -37,6 +37,16 @@ class Output:
         return self.kept["stderr"].decode()
 
 
+class Reports:
+    """Keeps the messages of the progress of a run."""
+
+    def __init__(self) -> None:
+        self.messages: list[str | None] = []
+
+    def report(self, fraction: object, message: str | None, meta: object) -> None:
+        self.messages.append(message)
+
+
 def a_run(
     log: LogSink | None = None,
     *,

@@ -55,6 +55,7 @@ def warnings_for(
             *_queue_warnings(job, workers),
             *_place_warnings(job, workers, app),
             *_limit_warnings(job, workers),
+            *_wait_warnings(job),
             *_key_warnings(job, limits.get(job.concurrency_key, [])),
             *_run_argument_warnings(job, app),
             *registry.task_warnings(app, job.task),
@@ -81,7 +82,11 @@ def _queue_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]
         served = sorted({name for worker in workers for name in worker.queues})
         yield (
             f"No worker serves the queue {job.queue!r}: its runs will wait."
-            + (f" The running workers serve: {', '.join(served)}." if served else "")
+            + (
+                f" The running workers serve: {', '.join(served)} (JOBS_WORKER_QUEUES)."
+                if served
+                else ""
+            )
         )
 
 
@@ -117,6 +122,16 @@ def _limit_warnings(job: Definition, workers: Sequence[Worker]) -> Iterator[str]
             f" the workers of the queue {job.queue!r} have the pool {' or '.join(pools)}, where"
             " it interrupts Python code only, and nothing that blocks. A worker with the pool"
             f" {KILLABLE_POOL} kills."
+        )
+
+
+def _wait_warnings(job: Definition) -> Iterator[str]:
+    """Yield a warning if a run may wait for ever for the result of a task of other workers."""
+    limits = (job.limits.time_limit_seconds, job.limits.soft_time_limit_seconds)
+    if job.task == "celery" and job.kwargs.get("result_backend") and not any(limits):
+        yield (
+            "There is no time limit: if one of your workers is killed during the task, its run"
+            " waits until somebody cancels it."
         )
 
 

@@ -17,6 +17,9 @@ from jobs_app.tasks.network_policy import NetworkPolicy
 #: Where workers listen for remote control: Celery's default `control_exchange`.
 CONTROL_EXCHANGE = "celery.pidbox"
 
+#: So many messages of a queue are looked at for one that nobody has taken.
+NEWEST = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class CeleryClient:
@@ -77,6 +80,20 @@ class CeleryClient:
                     f"{self.broker.address} did not take the order ({reason_of(error)})."
                 ) from error
 
+    def is_untaken(self, message: TaskMessage) -> bool:
+        """Tell whether *message* lies in its queue, or nobody consumes that, with RabbitMQ.
+
+        False if that cannot be known: among very many messages, or if the broker is away.
+        """
+        try:
+            with self._channel() as channel:
+                if self.broker.kind == AMQP:
+                    declared = channel.queue_declare(message.queue, passive=True)
+                    return bool(declared.message_count and not declared.consumer_count)
+                return _is_in_list(channel, message)
+        except Exception:  # noqa: BLE001  # a hint for people: no failure of it matters
+            return False
+
     @contextmanager
     def _channel(self) -> Iterator[Any]:
         connection = broker_connection(self.broker, self.policy)
@@ -86,6 +103,20 @@ class CeleryClient:
             # The server has answered by then.
             with suppress(Exception):
                 connection.release()
+
+
+def _is_in_list(channel: Any, message: TaskMessage) -> bool:
+    """Tell whether *message* is among the newest ones of its queue, which kombu pushes in front.
+
+    kombu has a list for each step of priority.
+    """
+    wanted = message.id.encode()
+    for step in channel.priority_steps:
+        key = f"{message.queue}{channel.sep}{step}" if step else message.queue
+        newest = channel.client.lrange(f"{channel.global_keyprefix}{key}", 0, NEWEST - 1)
+        if any(wanted in text for text in newest):
+            return True
+    return False
 
 
 def _require_queue(channel: Any, queue: str, broker: CeleryServer) -> None:

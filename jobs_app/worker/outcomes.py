@@ -141,6 +141,15 @@ def stopped() -> Outcome:
     return Outcome(RunState.LOST, error=RunError("WorkerStopped", message), reason=message)
 
 
+def may_go_on(outcome: Outcome) -> Outcome:
+    """Return *outcome* of a run that was stopped while workers elsewhere had its task."""
+    message = (
+        f"{outcome.reason} The task may still run in your workers; its id is in the log of the run."
+        " To look: celery inspect active. A retry sends it again."
+    )
+    return replace(outcome, error=RunError("WorkerStopped", message))
+
+
 def unstorable(outcome: Outcome, kind: str) -> Outcome:
     """Return the outcome to write in place of one that the database refuses."""
     message = f"The run ended as {outcome.state}, but how could not be stored ({kind})."

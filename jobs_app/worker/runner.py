@@ -26,7 +26,7 @@ from jobs_app.runs.progress import report_progress
 from jobs_app.tasks.context import LastLog, LogSink, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
-from jobs_app.worker.outcomes import aborted, failed, stopped, with_log
+from jobs_app.worker.outcomes import aborted, failed, may_go_on, stopped, with_log
 from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.process_masking import mask_process_output
@@ -39,6 +39,9 @@ from jobs_app.worker.secret_injection import Injection, inject
 
 #: Tasks that check the lease, the limits and a cancel themselves.
 COOPERATIVE = outbox.ENFORCES_OWN_LIMITS
+
+#: The task whose work workers elsewhere do.
+CELERY = "celery"
 
 #: Exit codes of a pool process that a signal ends: billiard's -(256 - number).
 STOPPED_BY_SIGNAL = range(-255, -191)
@@ -95,16 +98,18 @@ def work(process: Process, claimed: ClaimedRun) -> tuple[Outcome, RunLog | None]
         unstored_progress = progress.close()
     # Again: an interrupt may have hit the first call.
     process.cancel_listener.remove(run)
-    outcome = _after_cancel(outcome, run)
+    outcome = _after_cancel(outcome, run, claimed.task)
     outcome = replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
     return outcome, None if is_stored else run_log
 
 
-def _after_cancel(outcome: Outcome, run: CancellableRun) -> Outcome:
-    """Return *outcome* as what it is if the run was asked to end, or its worker stops."""
+def _after_cancel(outcome: Outcome, run: CancellableRun, task: str) -> Outcome:
+    """Return *outcome* of *task* as what it is if its run was asked to end, or its worker stops."""
     if run.knows_abort and outcome.state is RunState.SUCCEEDED:
         outcome = aborted(outcome)
-    return stopped() if run.is_stopped and outcome.state is RunState.CANCELLED else outcome
+    if run.is_stopped and outcome.state is RunState.CANCELLED:
+        outcome = stopped()
+    return may_go_on(outcome) if task == CELERY and outcome == stopped() else outcome
 
 
 def _seconds_to_store(process: Process, claimed: ClaimedRun) -> float:

@@ -134,7 +134,7 @@ def _read(modules: Sequence[str]) -> "list[BeatApp]":
     try:
         apps = read_modules(modules, at=clock.now())
     except BrokenModule as error:
-        raise Failure(_sentence(error), USAGE) from error
+        raise Failure(_sentence(error, modules), USAGE) from error
     if not apps:
         raise Failure(
             f"No periodic task is declared in {', '.join(modules)}. Name the module that has the"
@@ -157,8 +157,13 @@ def general_differences(sources: Sequence[Source]) -> list[str]:
     return [*(sentence for applies, sentence in chosen if applies), results]
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error).replace(" of JOBS_IMPORTS", "")
-    if "No module named" in text:
-        text += " Start the command in the directory that has it, or set PYTHONPATH."
-    return text
+def _sentence(error: Exception, modules: Sequence[str]) -> str:
+    text, cause = str(error).replace(" of JOBS_IMPORTS", ""), error.__cause__
+    if not isinstance(cause, ModuleNotFoundError) or cause.name is None:
+        return text
+    if any(f"{module}.".startswith(f"{cause.name}.") for module in modules):
+        return f"{text} Start the command in the directory that has it, or set PYTHONPATH."
+    return (
+        f"{text} A module needs {cause.name!r}, which this environment does not have: install it"
+        " here, or set PYTHONPATH. See docs/beat.md#workers-of-your-own."
+    )

@@ -1,10 +1,9 @@
 """The task `celery`: has workers of other people's Celery run a task, and waits for its result."""
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
@@ -24,6 +23,7 @@ from jobs_app.tasks.celery_message import TaskMessage, TaskState, task_id
 from jobs_app.tasks.celery_progress import from_celery
 from jobs_app.tasks.celery_results import QueuedResults, RedisResults, Results
 from jobs_app.tasks.celery_server import CeleryServer, celery_server
+from jobs_app.tasks.celery_waiting import Waiting, in_thread, sent_again
 from jobs_app.tasks.context import (
     Cancelled,
     CeleryFailed,
@@ -226,6 +226,8 @@ class _Run:
     def result(self) -> CeleryResult:
         """Send the message and return the result; raises TaskOutcome."""
         client, results, message = self._client, self._results, self._message
+        if self._context.attempt > 1:
+            self._log(sent_again(message, self._context.attempt))
         if results is not None:
             self._unless_stopped(results.open)
         self._unless_stopped(lambda: client.send(message))
@@ -247,7 +249,7 @@ class _Run:
 
     def revoke(self, signal: str | None) -> None:
         """Revoke the task; a failure is a line in the log."""
-        future = _in_thread(lambda: self._client.revoke(self._message.id, signal=signal))
+        future = in_thread(lambda: self._client.revoke(self._message.id, signal=signal))
         try:
             future.result(REVOKE_SECONDS)
         except TimeoutError:
@@ -262,12 +264,13 @@ class _Run:
         """Close the connection for results, in the background if the server does not answer."""
         if self._results is not None:
             with suppress(TimeoutError):
-                _in_thread(self._results.close).result(CLOSE_SECONDS)
+                in_thread(self._results.close).result(CLOSE_SECONDS)
 
     def _final_state(self, results: Results) -> TaskState:
         """Return the last state of the task, once its worker has stored it."""
         pause, answered_at = FIRST_PAUSE_SECONDS, time.monotonic()
         last: TaskState | None = None
+        sent_at, waiting = time.monotonic(), self._waiting()
         while True:
             try:
                 state = self._unless_stopped(results.state)
@@ -281,8 +284,18 @@ class _Run:
                     return state
                 self._note(state)
                 last = state
+            waiting.look(time.monotonic() - sent_at, has_state=last is not None)
             self._pause(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+    def _waiting(self) -> Waiting:
+        client, message = self._client, self._message
+        return Waiting(
+            message,
+            lambda: self._unless_stopped(lambda: client.is_untaken(message)),
+            self._log,
+            self._context.progress,
+        )
 
     def _note(self, state: TaskState) -> None:
         """Report the progress that a state tells of."""
@@ -291,7 +304,7 @@ class _Run:
 
     def _unless_stopped(self, call: Callable[[], T]) -> T:
         """Return what *call* returns; raises TaskOutcome as soon as the run must stop."""
-        future = _in_thread(call)
+        future = in_thread(call)
         while not future.done():
             self._context.stop_if_asked(elapsed_seconds=time.monotonic() - self._started)
             wait([future], POLL_SECONDS)
@@ -316,17 +329,3 @@ class _Run:
 
     def _log(self, line: str) -> None:
         self._context.log.write("stdout", f"{line}\n".encode())
-
-
-def _in_thread(call: Callable[[], T]) -> Future[T]:
-    """Call *call* in a thread of its own: a server may hold it longer than the run may take."""
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  # it is raised in the waiting thread
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="celery-client", daemon=True).start()
-    return future

@@ -204,7 +204,7 @@ def test_a_module_that_cannot_be_imported_is_named(run: Run, module: str) -> Non
 
     assert missing.exit_code == 2
     assert "'beat_shop_of_nobody' cannot be imported" in missing.stderr
-    assert "set PYTHONPATH" in missing.stderr
+    assert "Start the command in the directory that has it" in missing.stderr
     assert run("import", "beat").exit_code == 2
 
 
@@ -299,3 +299,14 @@ def test_an_unchanged_entry_leaves_its_job_as_people_have_edited_it(
     do("--yes", "--like-beat")
     report = jobs(run)["nightly-report"]
     assert (report["schedule"]["cron"], report["kwargs"]) == ("0 5 * * *", {"duration": 5})
+
+
+def test_a_module_whose_own_dependency_is_missing_says_what_it_needs(
+    run: Run, module: str, tmp_path: Path
+) -> None:
+    (tmp_path / "beat_shop.py").write_text("import numpy_not_there\n")
+
+    result = run("import", "beat", module)
+
+    assert "A module needs 'numpy_not_there', which this environment does not have" in result.stderr
+    assert "Start the command in the directory" not in result.stderr

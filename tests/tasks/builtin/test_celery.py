@@ -15,10 +15,11 @@ import pytest
 import redis
 
 from jobs_app.core.states import CancelMode
-from jobs_app.tasks import registry
+from jobs_app.tasks import celery_waiting, registry
 from jobs_app.tasks.builtin import celery as module
 from jobs_app.tasks.builtin.celery import CeleryResult, celery
 from jobs_app.tasks.celery_client import CeleryClient
+from jobs_app.tasks.celery_message import task_id
 from jobs_app.tasks.context import (
     Cancelled,
     CeleryFailed,
@@ -29,7 +30,7 @@ from jobs_app.tasks.context import (
 )
 from jobs_app.up.parent_death import ParentDeathPipe
 from tests.factories import TASKS
-from tests.running import Output, a_run
+from tests.running import Output, Reports, a_run
 from tests.servers import ValkeyServer, wait_until
 
 RUN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -394,3 +395,33 @@ def test_a_job_that_does_not_wait_for_its_task_has_a_warning():
     assert warning.startswith("There is no result_backend")
     waiting = {**plain, "result_backend": "${secret:results}"}
     assert registry.argument_warnings(TASKS, "celery", waiting) == []
+
+
+def test_a_message_that_nobody_takes_is_named_once_in_the_log_and_is_the_progress(
+    shop, monkeypatch
+):
+    monkeypatch.setattr(celery_waiting, "UNTAKEN_SECONDS", 0.2)
+    output, reports = Output(), Reports()
+    context = a_run(output, time_limit_seconds=1.0, progress=reports)
+
+    with pytest.raises(TimedOut):
+        call(shop, "shop.add", context, args=[1], queue="nobodys", priority=3)
+
+    assert output.out.count("nobody has taken the message from the queue 'nobodys' yet") == 1
+    assert reports.messages == ["nobody has taken the message from the queue 'nobodys' yet"]
+
+
+def test_a_long_wait_for_a_task_that_was_taken_is_named_in_the_log(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(celery_waiting, "UNTAKEN_SECONDS", 0.2)
+    monkeypatch.setattr(celery_waiting, "LONG_SECONDS", 0.2)
+    output, reports = Output(), Reports()
+    context = a_run(output, time_limit_seconds=1.0, progress=reports, attempt=2)
+
+    with pytest.raises(TimedOut):
+        call(shop, "shop.work", context, kwargs={"directory": str(tmp_path)}, terminate=True)
+
+    assert "Still waiting for the result of shop.work" in output.out
+    assert "nobody has taken" not in output.out
+    assert reports.messages[-1] == "waiting for the result of shop.work"
+    before = task_id(context.run_id, 1)
+    assert f"The attempt before sent it as {before}, which may have run" in output.out

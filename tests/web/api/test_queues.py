@@ -168,7 +168,8 @@ def test_the_cursor_of_another_list_is_refused(api: Api, path: str) -> None:
 def test_a_job_for_a_queue_that_nobody_serves_says_so_wherever_it_is_shown(api: Api, store) -> None:
     store(a_worker())
     warning = (
-        "No worker serves the queue 'slow': its runs will wait. The running workers serve: default."
+        "No worker serves the queue 'slow': its runs will wait. The running workers serve: default"
+        " (JOBS_WORKER_QUEUES)."
     )
 
     preview = api.post("/jobs?dry_run=true", a_job(queue="slow")).json
@@ -204,6 +205,27 @@ def test_a_time_limit_that_no_worker_of_the_queue_can_enforce_gets_a_warning(
     assert [warning.partition(" on ")[0] for warning in warnings] == (
         ["The time limit of 60 s cannot be enforced"] if is_warned else []
     )
+
+
+@pytest.mark.parametrize(
+    "fields, is_warned",
+    [
+        ({"result_backend": "rpc://"}, True),
+        ({}, False),
+    ],
+)
+def test_a_job_that_may_wait_for_ever_for_workers_elsewhere_has_a_warning(
+    api: Api, fields: dict[str, Any], is_warned: bool
+) -> None:
+    api.put("/secrets/broker", {"value": "redis://redis.example/0"})
+    kwargs = {"broker": "${secret:broker}", "task": "shop.report"} | fields
+    job: dict[str, Any] = {"task": "celery", "kwargs": kwargs, "time_limit_seconds": None}
+
+    unlimited = api.make_job(name="unlimited", **job)["warnings"]
+    limited = api.make_job(name="limited", **job | {"time_limit_seconds": 60})["warnings"]
+
+    assert any("There is no time limit" in warning for warning in unlimited) == is_warned
+    assert not any("There is no time limit" in warning for warning in limited)
 
 
 def register_python_task(api: Api) -> None:
