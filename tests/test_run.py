@@ -164,7 +164,8 @@ def test_the_command_takes_the_place_of_the_shell_and_gets_its_signals(checkout:
 @pytest.mark.nightly
 def test_the_site_is_built_in_an_environment_of_its_own(checkout: Path) -> None:
     (checkout / "deploy/constraints-docs.txt").write_text("# nothing\n")
-    (checkout / "docs_site.py").write_text("import sys; print('pages', sys.prefix, sys.argv[1])")
+    (checkout / "docs").mkdir(exist_ok=True)
+    (checkout / "docs/site.py").write_text("import sys; print('pages', sys.prefix, sys.argv[1])")
     (checkout / "mkdocs.py").write_text("import sys; print('site', sys.prefix, *sys.argv[1:])")
 
     done = run(checkout, "docs")

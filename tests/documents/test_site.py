@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from docs_site import __main__ as site
-from docs_site import reference
+from docs.site import __main__ as site
+from docs.site import reference
 from tests.documents.pages import PAGES, ROOT
 
 MKDOCS = ROOT / ".venv-docs" / "bin" / "python"

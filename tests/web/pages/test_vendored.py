@@ -10,7 +10,7 @@ import jobs_app.web.pages
 
 SERVED = Path(jobs_app.web.pages.__file__).parent / "static" / "vendor"
 OF_TESTS = Path(__file__).parent / "browser" / "vendor"
-OF_THE_SITE = Path(__file__).parents[3] / "docs_site" / "vendor"
+OF_THE_SITE = Path(__file__).parents[3] / "docs" / "site" / "vendor"
 
 
 @pytest.mark.parametrize(

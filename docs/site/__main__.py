@@ -1,4 +1,4 @@
-"""Put together what mkdocs makes the site of: `python -m docs_site DIRECTORY`.
+"""Put together what mkdocs makes the site of: `python -m docs.site DIRECTORY`.
 
 The directory gets the pages that README.md leads to, where they are in the checkout, so that
 their links work unchanged; the references, made of the code; and mkdocs.yml.
@@ -15,14 +15,14 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from docs_site import reference
+from docs.site import reference
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIRST_PAGE = "README.md"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="docs_site", description=__doc__)
+    parser = argparse.ArgumentParser(prog="docs.site", description=__doc__)
     parser.add_argument("directory", type=Path)
     directory: Path = parser.parse_args().directory
     shutil.rmtree(directory, ignore_errors=True)
@@ -39,13 +39,17 @@ def write(directory: Path) -> None:
             target.write_text(_for_mkdocs((ROOT / name).read_text()))
         else:
             shutil.copyfile(ROOT / name, target)
-    shutil.copytree(ROOT / "docs_site" / "vendor", source / "vendor")
+    shutil.copytree(ROOT / "docs" / "site" / "vendor", source / "vendor")
     (source / "reference").mkdir()
     for name, text in reference.files().items():
         (source / "reference" / name).write_text(text)
     generated = {"Reference from the code": [f"reference/{name}" for name in reference.PAGES]}
     nav = [{"Overview": FIRST_PAGE}, *navigation(), generated]
-    config = {"INHERIT": str(ROOT / "docs_site" / "mkdocs.yml"), "docs_dir": "source", "nav": nav}
+    config = {
+        "INHERIT": str(ROOT / "docs" / "site" / "mkdocs.yml"),
+        "docs_dir": "source",
+        "nav": nav,
+    }
     (directory / "mkdocs.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
