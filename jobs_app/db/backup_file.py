@@ -185,8 +185,21 @@ def _header(value: Any) -> Header:
             f"The backup has the format {value.get('format')}, and this version of jobs-app reads"
             f" {FORMAT} only: restore it with the version that made it, {value.get('made_by')}."
         )
-    return Header(**value)
+    try:
+        header = Header(**value)
+    except TypeError as error:
+        raise BackupError(
+            "This version of jobs-app does not know all that the backup says of itself: restore"
+            f" it with the version that made it, {value.get('made_by')}."
+        ) from error
+    if not all(isinstance(one, str) for one in (header.revision, header.made_at, header.made_by)):
+        raise BackupError("This is no backup of jobs-app.")
+    return header
 
 
 def _table(value: dict[str, Any]) -> Table:
-    return Table(value["table"], tuple((name, Kind(kind)) for name, kind in value["columns"]))
+    try:
+        columns = tuple((str(name), Kind(kind)) for name, kind in value["columns"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BackupError("The backup is damaged: it has a table without columns.") from error
+    return Table(value["table"], columns)

@@ -60,7 +60,12 @@ def is_outage(error: BaseException) -> bool:
         return True
     if isinstance(error, OperationalError | InternalError):
         return not (state.startswith(DATA_CLASSES) or _is_bad_argument(error.orig))
-    # SQLite raises the base class when the file itself is damaged or no database.
+    return is_damaged(error)
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Tell whether *error* says that the file of SQLite is damaged, or no database."""
+    # SQLite raises the base class for it.
     return type(error) is AnyDatabaseError
 
 
@@ -99,6 +104,11 @@ REFUSED = Outage(
     "The database is read-only, or the user of JOBS_DATABASE_URL lacks a right in it",
     "Grant that user all rights on the tables and sequences.",
 )
+DAMAGED = Outage(
+    "The database is damaged",
+    "The database file is damaged, or is no SQLite database",
+    "Stop jobs-app and restore a backup: jobs-app restore FILE --replace.",
+)
 
 
 def describe_outage(error: BaseException) -> Outage:
@@ -107,6 +117,8 @@ def describe_outage(error: BaseException) -> Outage:
         return FULL
     if isinstance(error, DBAPIError) and is_refused(error):
         return REFUSED
+    if is_damaged(error):
+        return DAMAGED
     return UNREACHABLE
 
 

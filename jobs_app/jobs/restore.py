@@ -4,18 +4,13 @@ What happened between the backup and the restore is not known. So jobs are settl
 time are on record as missed, and none of them runs. A paused copy starts nothing at all.
 """
 
-import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, make_url, select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, make_url, select, text, update
 from sqlalchemy.orm import Session
 
 from jobs_app.accounts import audit
@@ -24,13 +19,13 @@ from jobs_app.core.settings import Settings
 from jobs_app.core.states import JobState, NotificationState
 from jobs_app.db import table_copy
 from jobs_app.db.backup_file import BackupError, BackupReader, Header
-from jobs_app.db.engine import make_engine
-from jobs_app.db.migrations import ADVISORY_LOCK, MARKER_TEXT, upgrade_in
+from jobs_app.db.migrations import upgrade_in
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import Installation
-from jobs_app.db.revisions import current_revision, is_newer
+from jobs_app.db.revisions import is_newer
 from jobs_app.jobs.definition import follow_schedule
+from jobs_app.jobs.restore_target import empty_postgres, new_sqlite
 from jobs_app.runs import fires
 from jobs_app.runs.transitions import end_unfinished
 from jobs_app.secrets.encryption import Cipher, read_keys, write_first_keys
@@ -41,9 +36,6 @@ RESTORE = "restore"
 
 #: The reason of runs that had not ended in the backup of a paused copy.
 REASON = "restored_paused"
-
-#: The end of the name of the SQLite file that a restore replaces.
-REPLACED = "before-restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +70,10 @@ def restore(
         )
     url = make_url(settings.effective_database_url)
     if url.get_backend_name() != "sqlite":
-        with _empty_postgres(settings, replaces=replaces) as connection:
+        with empty_postgres(settings, replaces=replaces) as connection:
             return _load(settings, connection, reader, is_paused=is_paused, at=at, replaced=None)
     file = Path(url.database or "")
-    with _new_sqlite(settings, file, replaces=replaces) as (connection, replaced):
+    with new_sqlite(settings, file, replaces=replaces) as (connection, replaced):
         return _load(settings, connection, reader, is_paused=is_paused, at=at, replaced=replaced)
 
 
@@ -199,118 +191,3 @@ def _skip_fires(session: Session, *, at: datetime) -> int:
         session.flush()
         session.expunge(job)
     return len(ids)
-
-
-@contextmanager
-def _empty_postgres(settings: Settings, *, replaces: bool) -> Iterator[Connection]:
-    """Yield a connection to the database without our tables, in a transaction.
-
-    It is committed at the end; after an error the database is as it was.
-    """
-    engine = make_engine(settings.effective_database_url, answer_seconds=math.inf)
-    try:
-        with engine.begin() as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-            others = connection.scalar(
-                text(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND application_name = 'jobs-app' AND pid <> pg_backend_pid()"
-                )
-            )
-            if others:
-                raise BackupError(_IN_USE)
-            with Session(connection) as session:
-                if is_newer(current_revision(session)):
-                    raise BackupError(
-                        "A newer version of jobs-app, or another program, has made the tables of"
-                        " the database: restore into another one."
-                    )
-            _refuse_rows(connection, replaces=replaces)
-            for table in reversed(table_copy.tables(connection)):
-                connection.execute(text(f"DROP TABLE {table.name}"))
-            connection.execute(text(f"DROP TABLE IF EXISTS {table_copy.REVISIONS}"))
-            yield connection
-    finally:
-        engine.dispose()
-
-
-_IN_USE = "A process of jobs-app uses the database: stop up, web, workers and schedulers first."
-
-
-@contextmanager
-def _new_sqlite(
-    settings: Settings, file: Path, *, replaces: bool
-) -> Iterator[tuple[Connection, Path | None]]:
-    """Yield a connection to a new file, which takes the place of *file* at the end.
-
-    The present file gets another name then, which is yielded too.
-    """
-    replaced = None
-    if file.exists() and file.stat().st_size:
-        _check_sqlite(file, replaces=replaces)
-        replaced = file.with_name(f"{file.name}.{REPLACED}")
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.restore")
-    try:
-        engine = make_engine(f"sqlite:///{draft}")
-        try:
-            with engine.begin() as connection:
-                draft.chmod(0o600)
-                yield connection, replaced
-        finally:
-            # Closing the last connection writes the WAL into the file.
-            engine.dispose()
-        if replaced is not None:
-            # A second name first: at each moment there is a whole database under the first one.
-            replaced.unlink(missing_ok=True)
-            replaced.hardlink_to(file)
-        draft.replace(file)
-    finally:
-        for end in ("", "-wal", "-shm"):
-            draft.with_name(draft.name + end).unlink(missing_ok=True)
-    if settings.database_url is None:
-        settings.database_marker_file.write_text(MARKER_TEXT)
-
-
-def _check_sqlite(file: Path, *, replaces: bool) -> None:
-    """Raise BackupError if the database has rows and not *replaces*, or if a process uses it."""
-    engine = make_engine(f"sqlite:///{file}", connect_args={"timeout": 1})
-    try:
-        with engine.connect() as connection:
-            _refuse_rows(connection, replaces=replaces)
-        _refuse_use(engine)
-    finally:
-        engine.dispose()
-
-
-def _refuse_use(engine: Engine) -> None:
-    """Raise BackupError if another process has the database open; then no WAL file is left."""
-    engine.dispose()
-    connection = engine.raw_connection()
-    try:
-        # SQLite leaves the WAL mode only for the last connection.
-        connection.cursor().execute("PRAGMA journal_mode = DELETE")
-    except OperationalError as error:
-        raise BackupError(_IN_USE) from error
-    except Exception as error:
-        if "locked" in str(error):
-            raise BackupError(_IN_USE) from error
-        raise
-    finally:
-        connection.close()
-
-
-def _refuse_rows(connection: Connection, *, replaces: bool) -> None:
-    if replaces:
-        return
-    for table in table_copy.tables(connection):
-        name = table.name
-        if name == Installation.__tablename__:
-            continue
-        if connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first() is not None:  # noqa: S608  # a name of the schema
-            raise BackupError(
-                "The database is not empty: restore into a new one, or add --replace to lose"
-                " what it has."
-            )

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -88,3 +89,21 @@ def test_a_bad_byte_is_noticed() -> None:
 
     with pytest.raises(BackupError):
         read(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"backup": "jobs-app", "format": 1, "made_at": "2026-11-30T09:00:00Z"}],
+        [{**asdict(HEADER), "flags": []}],
+        [{**asdict(HEADER), "revision": 5}],
+        [asdict(HEADER), {"table": "jobs"}],
+        [asdict(HEADER), {"table": "jobs", "columns": [["id", "number"]]}],
+        [asdict(HEADER), {"table": "jobs", "columns": 5}],
+    ],
+)
+def test_a_line_that_this_version_does_not_know_is_refused(lines: list[object]) -> None:
+    data = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+
+    with pytest.raises(BackupError):
+        read(data)

@@ -214,7 +214,7 @@ def scheduler() -> None:
 )
 def migrate(target: str) -> None:
     """Bring the database to the newest revision, or to the one of --to."""
-    with read_settings() as settings:
+    with settings_for_database() as settings:
         from jobs_app.db.migrations import migrate as move_to
 
         before, after = move_to(settings, target)

@@ -15,7 +15,7 @@ from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import reason_of
 from jobs_app.db import revisions
-from jobs_app.db.errors import describe_outage
+from jobs_app.db.errors import UNREACHABLE, describe_outage
 from jobs_app.db.installation import installation_id
 from jobs_app.jobs.doctor import clocks, installation, machine
 from jobs_app.jobs.doctor import redis as redis_checks
@@ -30,6 +30,13 @@ OF_TABLES = (
     *("zone_data", "zone_changes", "secrets", "redis_prefix"),
 )
 OF_REDIS = ("redis_eviction", "redis_prefix")
+
+#: The remedy for a database that is not there, or does not answer.
+START = (
+    "Start the database, or set JOBS_DATABASE_URL or JOBS_DATA_DIR to where it is. A new"
+    " installation begins with jobs-app up, or jobs-app migrate. If the database is lost, restore"
+    " a backup: jobs-app restore FILE."
+)
 
 
 @dataclass(slots=True)
@@ -78,25 +85,18 @@ def _examine_database(
     file = machine.sqlite_file(settings)
     if file is not None and not file.exists():
         # SQLite would make an empty one.
-        found.findings.append(_no_database(f"There is no file {file}"))
+        sentence = f"There is no file {file}."
+        found.findings.append(Finding("database", Level.ERROR, sentence, START))
         found.skip(("migrations", *OF_TABLES), "there is no database")
         return
     try:
         with readers() as session:
             _examine_tables(found, session, settings, process=process, at=at)
     except SQLAlchemyError as error:
-        found.findings.append(_no_database(describe_outage(error).cause))
+        outage = describe_outage(error)
+        remedy = START if outage is UNREACHABLE else outage.remedy
+        found.findings.append(Finding("database", Level.ERROR, f"{outage.cause}.", remedy))
         found.skip(("migrations", *OF_TABLES), "the database does not answer")
-
-
-def _no_database(cause: str) -> Finding:
-    return Finding(
-        "database",
-        Level.ERROR,
-        f"{cause}.",
-        "Start the database, or set JOBS_DATABASE_URL or JOBS_DATA_DIR to where it is. A new"
-        " installation begins with jobs-app up, or jobs-app migrate.",
-    )
 
 
 def _examine_tables(

@@ -52,6 +52,19 @@ def test_a_database_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_database_that_is_damaged_is_to_be_restored(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0")
+    (tmp_path / "jobs.db").write_text("no database " * 1000)
+    database = Database(settings.effective_database_url)
+
+    found = report(settings, database)
+    database.close()
+
+    (finding,) = [finding for finding in found.findings if finding.check == "database"]
+    assert "damaged" in finding.sentence
+    assert "jobs-app restore" in finding.remedy
+
+
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
     url = "postgresql://jobs@127.0.0.1:1/jobs"
     settings = Settings(data_dir=tmp_path, database_url=url, redis_url="redis://127.0.0.1:1/0")
