@@ -16,6 +16,13 @@ from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.runs.transitions import owned
 
+#: The task whose work the workers of another Celery do, and what is true of it without its run.
+CELERY = "celery"
+MAY_GO_ON = (
+    "The task may still run in your workers; its id is in the log of the run. To look: celery"
+    " inspect active. A retry sends it again."
+)
+
 #: A running run whose worker is gone.
 IS_ORPHAN = (
     Run.worker_id == Worker.id,
@@ -26,8 +33,8 @@ IS_ORPHAN = (
 
 
 def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
-    """Return the running runs whose worker is gone: id, attempt, job_id, retry, worker_id."""
-    columns = (Run.id, Run.attempt, Run.job_id, Run.retry, Run.worker_id)
+    """Return the running runs whose worker is gone: id, attempt, job_id, task, retry, worker_id."""
+    columns = (Run.id, Run.attempt, Run.job_id, Run.task, Run.retry, Run.worker_id)
     return list(session.execute(select(*columns).where(*IS_ORPHAN).limit(limit)))
 
 
@@ -52,7 +59,8 @@ def finish_lost(
         outcome = Outcome(RunState.CANCELLED)
     else:
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
-        outcome = Outcome(state, error=RunError(kind, reason), reason=reason)
+        message = f"{reason} {MAY_GO_ON}" if run.task == CELERY else reason
+        outcome = Outcome(state, error=RunError(kind, message), reason=reason)
     return finish(
         session,
         run.id,

@@ -14,6 +14,7 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.core.text import plain, text_of
 from jobs_app.runs.outcome import Outcome
+from jobs_app.runs.rescue import MAY_GO_ON
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.worker.output.error_text import shortened
 from jobs_app.worker.output.run_log import RunLog
@@ -143,11 +144,7 @@ def stopped() -> Outcome:
 
 def may_go_on(outcome: Outcome) -> Outcome:
     """Return *outcome* of a run that was stopped while workers elsewhere had its task."""
-    message = (
-        f"{outcome.reason} The task may still run in your workers; its id is in the log of the run."
-        " To look: celery inspect active. A retry sends it again."
-    )
-    return replace(outcome, error=RunError("WorkerStopped", message))
+    return replace(outcome, error=RunError("WorkerStopped", f"{outcome.reason} {MAY_GO_ON}"))
 
 
 def unstorable(outcome: Outcome, kind: str) -> Outcome:

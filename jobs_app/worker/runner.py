@@ -23,6 +23,7 @@ from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.last_log import last_log
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.progress import report_progress
+from jobs_app.runs.rescue import CELERY
 from jobs_app.tasks.context import LastLog, LogSink, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
@@ -39,9 +40,6 @@ from jobs_app.worker.secret_injection import Injection, inject
 
 #: Tasks that check the lease, the limits and a cancel themselves.
 COOPERATIVE = outbox.ENFORCES_OWN_LIMITS
-
-#: The task whose work workers elsewhere do.
-CELERY = "celery"
 
 #: Exit codes of a pool process that a signal ends: billiard's -(256 - number).
 STOPPED_BY_SIGNAL = range(-255, -191)

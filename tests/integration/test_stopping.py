@@ -17,9 +17,10 @@ from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import cancel as runs_cancel
 from jobs_app.runs import messages, workers
 from jobs_app.runs.retry import RetryPolicy
+from tests.factories import make_run
 from tests.integration.system import System, pool_process_of
 from tests.running import pid_in
-from tests.servers import is_alive, wait_until
+from tests.servers import ValkeyServer, is_alive, wait_until
 
 #: Celery's worker_soft_shutdown_timeout, as we set it.
 SOFT_SHUTDOWN_SECONDS = 10
@@ -220,3 +221,29 @@ def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
     lines = [line.split() for line in written.read_text().splitlines()]
     assert [attempt for attempt, _ in lines] == ["1"] * (len(lines) - 1) + ["2"]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_run_whose_task_others_have_says_at_a_stop_that_it_may_go_on(
+    make_system: Callable[..., System],
+) -> None:
+    system = make_system()
+    broker = ValkeyServer(tcp=True)
+    broker.start()
+    url = broker.url.partition("?")[0]
+    system.environment["JOBS_CELERY_ALLOW"] = "127.0.0.1, localhost"
+    system.start("scheduler")
+    system.start("worker")
+    kwargs = {"broker": url, "result_backend": "rpc://", "task": "shop.report"}
+    run_id = make_run(system.database, task="celery", kwargs=kwargs, at=clock.now())
+    system.wait_for(run_id, lambda run: run.state is RunState.RUNNING, "it runs")
+
+    system.signal("worker", signal.SIGQUIT)
+
+    run = system.wait_for_end(run_id, seconds=40)
+    broker.close()
+    assert (run.state, run.reason) == (RunState.LOST, "The worker was stopped.")
+    assert run.error is not None
+    assert "may still run in your workers" in run.error["message"]

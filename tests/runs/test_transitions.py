@@ -467,6 +467,20 @@ def test_a_run_of_a_gone_worker_is_lost_or_tried_again_by_policy(
     assert run(database, run_id).state is state
 
 
+def test_a_lost_run_of_a_task_that_others_have_says_that_it_may_go_on(database: Database) -> None:
+    run_ids = [make_run(database, task=task) for task in ("celery", "sleep")]
+    for run_id in run_ids:
+        claim(database, run_id, make_worker(database))
+        finish_lost(database, run_id)
+
+    elsewhere, here = (run(database, run_id) for run_id in run_ids)
+
+    assert elsewhere.error is not None
+    assert here.error is not None
+    assert elsewhere.error["message"].startswith("gone The task may still run in your workers")
+    assert (here.error["message"], elsewhere.reason) == ("gone", "gone")
+
+
 def test_a_late_result_of_a_run_that_is_lost_for_good_is_kept_too(database: Database) -> None:
     worker_id, run_id = make_worker(database), make_run(database)
     claim(database, run_id, worker_id)
