@@ -69,6 +69,28 @@ def test_entries_become_jobs_and_a_second_import_changes_nothing(
     assert "Crontabs are read in Europe/Paris, as --timezone says." in first.stdout
 
 
+def test_entries_can_be_sent_to_the_workers_that_have_their_tasks(
+    run: Run, valkey: ValkeyServer, prefix: str
+) -> None:
+    run("secret", "set", "shop-broker", "--from", "-", stdin="redis://redis.example/0")
+    task = {**ENTRIES["Nightly"], "task": "shop.sales"}
+    with redis.Redis.from_url(valkey.url) as client:
+        client.hset(f"{prefix}Nightly", mapping={"definition": json.dumps(task)})
+    options = ("--key-prefix", prefix, "--yes")
+
+    refused = run("import", "redbeat", valkey.url, *options)
+    sent = run("import", "redbeat", valkey.url, *options, "--send-to", "shop-broker")
+
+    assert "REFUSED: The server has no task 'shop.sales'" in refused.stdout
+    assert "--send-to SECRET" in refused.stdout
+    assert "Created 1 job, changed 1" in sent.stdout
+    assert jobs(run)["nightly"]["kwargs"] == {
+        "broker": "${secret:shop-broker}",
+        "task": "shop.sales",
+        "args": [5],
+    }
+
+
 def test_no_password_is_printed_or_kept(run: Run, valkey: ValkeyServer, prefix: str) -> None:
     with redis.Redis.from_url(valkey.url) as client:
         client.execute_command(
