@@ -43,12 +43,18 @@ def migrations(session: Session) -> Iterator[Finding]:
             f" {newest}.",
             "Upgrade jobs-app here, on all machines alike.",
         )
+    elif revision is None:
+        yield Finding(
+            "migrations",
+            Level.ERROR,
+            "The database has no tables of jobs-app yet.",
+            "If it is new: jobs-app migrate. If it was lost: jobs-app restore FILE",
+        )
     elif revision != newest:
         yield Finding(
             "migrations",
             Level.ERROR,
-            f"The database is at the revision {revision or 'none'}, and this version needs"
-            f" {newest}.",
+            f"The database is at the revision {revision}, and this version needs {newest}.",
             "Make a backup, then: jobs-app migrate",
         )
 

@@ -1,6 +1,7 @@
 """Checks of the machine and the account of this process: disks, files, address."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ from jobs_app.jobs.doctor.findings import Finding, Level
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs"}
     | {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "virtiofs", "vboxsf", "prl_fs"}
+    | {"fuse.vmhgfs-fuse", "fuse.ceph-fuse", "fuse.gcsfuse", "fuse.mount-s3", "fuse.juicefs"}
 )
 
 MOUNTS = Path("/proc/mounts")
 
 MIB = 2**20
-#: Less room than this is a warning, and an error: bytes, and per cent of the disk.
+#: Less room than both is a warning. Then few per cent are an error, and few bytes always.
 LOW_BYTES, LOW_PERCENT = 1024 * MIB, 10
 FULL_BYTES, FULL_PERCENT = 100 * MIB, 2
 
@@ -41,7 +43,7 @@ class Disk:
 def check(settings: Settings) -> Iterator[Finding]:
     """Yield what is wrong with this machine, account and configuration."""
     yield from root(os.geteuid())
-    yield from file_modes(settings.data_dir)
+    yield from file_modes(settings.data_dir, sqlite_file(settings))
     yield from disk(_disks(settings))
     yield from network_filesystem(settings, _mounts())
     yield from open_port(settings)
@@ -58,26 +60,43 @@ def root(euid: int) -> Iterator[Finding]:
         )
 
 
-def file_modes(directory: Path) -> Iterator[Finding]:
-    """Yield errors for files that other users can read, or a directory that they can write."""
+def file_modes(directory: Path, database: Path | None = None) -> Iterator[Finding]:
+    """Yield errors for files that other users can read, or a directory that they can write.
+
+    *database* is the file of SQLite, which may be in another directory.
+    """
     if not directory.is_dir():
+        return
+    owner = directory.stat().st_uid
+    if owner not in {os.geteuid(), 0}:
+        yield Finding(
+            "file_modes",
+            Level.ERROR,
+            f"The data directory {directory} belongs to another user (uid {owner}), and this"
+            f" process runs as uid {os.geteuid()}.",
+            "Run jobs-app, and the doctor, as that user; or set JOBS_DATA_DIR to a directory of"
+            " its own.",
+        )
         return
     if others_can_write(directory):
         yield Finding(
             "file_modes",
             Level.ERROR,
             f"Other users can write the data directory {directory}.",
-            f"chmod 700 {directory}",
+            f"chmod 700 {shlex.quote(str(directory))}",
         )
-    for name in (*SECRET_FILES, *DATABASE_FILES):
-        file = directory / name
+    databases = dict.fromkeys(directory / name for name in DATABASE_FILES)
+    if database is not None:
+        ends = ("", "-wal", "-shm")
+        databases |= dict.fromkeys(database.with_name(database.name + end) for end in ends)
+    for file in (*(directory / name for name in SECRET_FILES), *databases):
         if file.exists() and file.stat().st_mode & 0o077:
-            what = "has secrets" if name in SECRET_FILES else "has all jobs and logs"
+            what = "has all jobs and logs" if file in databases else "has secrets"
             yield Finding(
                 "file_modes",
                 Level.ERROR,
                 f"Other users can read {file}, which {what}.",
-                f"chmod 600 {file}",
+                f"chmod 600 {shlex.quote(str(file))}",
             )
 
 
@@ -87,9 +106,11 @@ def disk(disks: Iterable[Disk]) -> Iterator[Finding]:
         percent = 100 * one.free / max(one.total, 1)
         sentence = f"The disk of {one.directory} has {one.free // MIB:,} MiB left, {percent:.0f} %."
         remedy = "Make room, or keep less: JOBS_KEEP_DAYS, JOBS_KEEP_LOG_DAYS, JOBS_KEEP_RUNS."
-        if one.free < FULL_BYTES or percent < FULL_PERCENT:
+        # Few per cent of a large disk are much room.
+        is_low = one.free < LOW_BYTES and percent < LOW_PERCENT
+        if one.free < FULL_BYTES or (is_low and percent < FULL_PERCENT):
             yield Finding("disk", Level.ERROR, sentence, remedy)
-        elif one.free < LOW_BYTES and percent < LOW_PERCENT:
+        elif is_low:
             yield Finding("disk", Level.WARNING, sentence, remedy)
 
 
@@ -97,7 +118,7 @@ def _disks(settings: Settings) -> Iterator[Disk]:
     """Yield the disk of each directory that is written to; one disk once."""
     seen = set()
     file = sqlite_file(settings)
-    for directory in (settings.data_dir, *([] if file is None else [file.parent])):
+    for directory in (settings.data_dir, *([] if file is None else [file.resolve().parent])):
         if directory.is_dir() and directory.stat().st_dev not in seen:
             seen.add(directory.stat().st_dev)
             usage = shutil.disk_usage(directory)
@@ -117,7 +138,8 @@ def network_filesystem(settings: Settings, mounts: dict[Path, str]) -> Iterator[
     file = sqlite_file(settings)
     if file is None:
         return
-    directory = file.parent.absolute()
+    # A link may lead to another disk.
+    directory = file.resolve().parent
     places = (place for place in (directory, *directory.parents) if place in mounts)
     kind = mounts.get(next(places, Path("/")), "")
     if kind in NETWORK_FILESYSTEMS:

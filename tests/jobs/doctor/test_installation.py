@@ -67,6 +67,16 @@ def test_a_lock_that_is_shorter_than_a_tick(
     assert found == [("scheduler_lock", "warning")] * count
 
 
+def test_a_database_without_a_schema_needs_no_backup_first(database: Database) -> None:
+    with database.session() as session:
+        session.execute(text("DELETE FROM alembic_version"))
+        (found,) = installation.migrations(session)
+
+    assert (found.check, found.level) == ("migrations", "error")
+    assert "backup" not in found.remedy
+    assert "jobs-app restore" in found.remedy
+
+
 def test_a_queue_without_a_worker(database: Database) -> None:
     make_worker(database)
     idle = make_job(database, name="idle", queue="nobody")

@@ -1,5 +1,6 @@
 """Machines that are set up wrong on purpose: disks, files, account, address."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def test_root_is_named() -> None:
     [
         (50 * MIB, 100 * MIB, "error"),
         (900 * MIB, 100_000 * MIB, "error"),
+        (70_000 * MIB, 4_000_000 * MIB, None),
         (900 * MIB, 20_000 * MIB, "warning"),
         (900 * MIB, 1000 * MIB, None),
         (5000 * MIB, 100_000 * MIB, None),
@@ -50,6 +52,37 @@ def test_a_file_that_others_can_read(tmp_path: Path, name: str, mode: int) -> No
     assert list(machine.file_modes(tmp_path)) == []
 
 
+def test_a_database_beside_the_data_directory_that_others_can_read(tmp_path: Path) -> None:
+    directory = tmp_path / "its place"
+    directory.mkdir()
+    settings = Settings(data_dir=tmp_path, database_url=f"sqlite:///{directory}/own.db")
+    for name in ("own.db", "own.db-wal"):
+        (directory / name).write_text("x")
+        (directory / name).chmod(0o644)
+
+    found = list(machine.file_modes(tmp_path, machine.sqlite_file(settings)))
+
+    assert [finding.remedy for finding in found] == [
+        f"chmod 600 '{directory}/own.db'",
+        f"chmod 600 '{directory}/own.db-wal'",
+    ]
+
+
+def test_a_directory_of_another_user_is_not_mended_by_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    if os.geteuid() == 0:
+        # Files of root are nobody else's.
+        os.chown(tmp_path, 12345, -1)
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+
+    (found,) = machine.file_modes(tmp_path)
+
+    assert f"belongs to another user (uid {tmp_path.stat().st_uid})" in found.sentence
+    assert "chmod" not in found.remedy
+
+
 def test_a_directory_that_others_can_write(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
 
@@ -64,6 +97,21 @@ def test_sqlite_on_a_file_system_of_the_network(kind: str, is_found: bool, tmp_p
     found = levels(machine.network_filesystem(settings, mounts))
 
     assert found == ([("network_filesystem", "error")] if is_found else [])
+
+
+@pytest.mark.parametrize("link", ["a", "a/jobs.db"])
+def test_a_link_to_a_file_system_of_the_network(link: str, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    (remote / "a").mkdir(parents=True)
+    (remote / "a" / "jobs.db").touch()
+    local = tmp_path / "local" / link
+    local.parent.mkdir(parents=True)
+    local.symlink_to(remote / link)
+    settings = Settings(data_dir=tmp_path / "local" / "a")
+
+    found = levels(machine.network_filesystem(settings, {Path("/"): "ext4", remote: "nfs4"}))
+
+    assert found == [("network_filesystem", "error")]
 
 
 def test_postgresql_needs_no_disk_here(tmp_path: Path) -> None:
