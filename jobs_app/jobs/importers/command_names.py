@@ -44,7 +44,8 @@ _SHELL_WORDS = frozenset(
 _SUFFIX = re.compile(r"\.(?:sh|bash|py|pyc|pl|rb|php|js|mjs|jar|r|lua|cgi)\Z", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _SEPARATORS = frozenset({"&&", "||", ";", "|", "&", "|&"})
-_REDIRECTION = re.compile(r"\d*(?:>>?|<|>&|&>>?)&?")
+#: A redirection, with its file if no blank is between them in a command that was cut at blanks.
+_REDIRECTION = re.compile(r"([();]*)\d*(&?[<>][<>&|]*)(?!\()(.*)", re.DOTALL)
 
 
 def name_of(command: str, *, prefix: str = "") -> str:
@@ -80,7 +81,7 @@ def is_numbered(name: str, base: str) -> bool:
 
 def _telling_parts(command: str) -> list[str]:
     """Return the program of *command* without its directory, and its first telling argument."""
-    for words in _commands(shell_words(command)):
+    for words in _commands(_without_redirections(shell_words(command))):
         if parts := _parts(words):
             return parts
     return []
@@ -103,6 +104,26 @@ def shell_words(command: str) -> list[str]:
         # An open quotation mark: the words up to it are enough for a name.
         words = words or command[:4000].split()
     return words
+
+
+def _without_redirections(words: list[str]) -> list[str]:
+    """Return *words* without redirections: each is a number, an operator and a file."""
+    rest: list[str] = []
+    is_file = False
+    for word in words:
+        match = _REDIRECTION.fullmatch(word)
+        if match is None:
+            if not is_file or set(word) & set("();|&<"):
+                # The command of >(…) is one of its own.
+                rest.append("(" if word == ">(" else word)
+            is_file = False
+            continue
+        if rest and rest[-1].isdigit():
+            rest.pop()
+        if match[1]:
+            rest.append(match[1])
+        is_file = not match[3]
+    return rest
 
 
 def _commands(words: list[str]) -> list[list[str]]:
@@ -143,7 +164,7 @@ def _without_wrappers(words: list[str]) -> list[str]:
         if program in _WITH_WORD and rest:
             rest.pop(0)
         if rest[:1] == ["-c"]:
-            return _without_wrappers(shell_words(" ".join(rest[1:2])))
+            return _without_wrappers(_without_redirections(shell_words(" ".join(rest[1:2]))))
     return rest
 
 
@@ -176,12 +197,7 @@ def _parts(words: list[str]) -> list[str]:
 
 def _telling_argument(words: list[str]) -> list[str]:
     """Return the first of *words* that tells a command from others of its program, if any."""
-    skips = False
     for word in words:
-        if skips or _REDIRECTION.match(word):
-            # The file follows if the redirection stands alone.
-            skips = not skips and _REDIRECTION.fullmatch(word) is not None
-            continue
         if word.startswith("-") or not re.search(r"[a-z]", word, re.IGNORECASE):
             continue
         return [_argument_text(word)]
