@@ -4,6 +4,7 @@ Pure, no IO.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -24,6 +25,19 @@ MACROS = {
 
 #: The longest month has so many days before its last.
 _MOST_BEFORE_LAST = 30
+
+
+#: The least likeness of a word and the one that was meant, from 0 to 1.
+_TYPING_ERROR = 0.8
+
+
+def mistyped(word: str, known: Collection[str]) -> str | None:
+    """Return the word of *known* that *word* is with a typing error, None if it is none.
+
+    Words such as @biweekly are close to others, and mean another time.
+    """
+    meant = closest(word, known, cutoff=_TYPING_ERROR)
+    return meant if meant is not None and word[:2] == meant[:2] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,7 @@ def _macro(text: str) -> str:
         raise _Unreadable(
             "@every is not supported: use an interval (interval_seconds, --every).", "not_supported"
         )
-    suggestion = closest(text, MACROS)
+    suggestion = mistyped(text, MACROS)
     known = ", ".join(name.lower() for name in MACROS)
     hint = f"did you mean {suggestion.lower()}?" if suggestion else f"known are {known}."
     raise _Unreadable(f"There is no macro {text.lower()}; {hint}")

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobs_app.core.errors import InvalidSchedule
-from jobs_app.core.text import closest
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import cron_expression, cron_fields, cron_fires, timezones
 
@@ -38,6 +37,26 @@ _SURPLUS_FIELD = re.compile(
 _MACROS = {macro.lower() for macro in cron_fields.MACROS}
 #: Macros that only some crons read, with their meaning.
 _OTHER_MACROS = {"@every_minute": 60, "@every_second": 1}
+_TWO_WEEKS = (
+    "Five fields cannot say each second week. For it: jobs-app job create NAME --every 14d"
+    " --command …"
+)
+#: Words that no cron knows, with what to write instead.
+_MEANINGS = {
+    "@fortnightly": _TWO_WEEKS,
+    "@biweekly": f"If it means twice a week: 0 0 * * 1,4. {_TWO_WEEKS}",
+    "@bimonthly": "If it means each second month: 0 0 1 */2 *. If twice a month: 0 0 1,15 * *.",
+    "@semimonthly": "For twice a month, write 0 0 1,15 * *.",
+    "@quarterly": "For the first day of each quarter, write 0 0 1 */3 *.",
+    "@semiannually": "For each half year, write 0 0 1 */6 *.",
+    "@biannually": "For each half year, write 0 0 1 */6 *.",
+    "@weekdays": "For Monday to Friday, write 0 0 * * 1-5.",
+    "@weekends": "For Saturday and Sunday, write 0 0 * * 6,0.",
+    "@workdays": "For Monday to Friday, write 0 0 * * 1-5.",
+    "@noon": "For noon of each day, write 0 12 * * *.",
+    "@minutely": "For each minute, write * * * * *.",
+    "@nightly": "For midnight of each day, write @daily.",
+}
 
 
 ON_START = (
@@ -85,10 +104,17 @@ def macro_times(macro: str) -> Times:
             f"cron knows no {macro}.",
             "For an interval: jobs-app job create NAME --every 1h30m --command …",
         )
-    suggestion = closest(macro.lower(), (*_MACROS, "@reboot"))
-    raise Refused(
-        f"{macro} is no time that cron knows.", f"Write {suggestion}." if suggestion else ""
-    )
+    raise Refused(f"{macro} is no time that cron knows.", _instead_of(macro.lower()))
+
+
+def _instead_of(word: str) -> str:
+    """Return what to write instead of *word*, which no cron knows."""
+    if word in _MEANINGS:
+        return _MEANINGS[word]
+    known = (*_MACROS, "@reboot")
+    if meant := cron_fields.mistyped(word, known):
+        return f"Write {meant}."
+    return f"cron knows {', '.join(sorted(known))}. For another time, write five fields."
 
 
 def field_times(fields: list[str]) -> Times:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs_app.jobs.importers.crontab_times import field_times, merged_fires
+from jobs_app.jobs.importers.crontab_times import field_times, macro_times, merged_fires
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import cron_expression
 
@@ -91,3 +91,23 @@ def test_a_field_that_only_jobs_app_reads_names_the_way_to_make_the_job_by_hand(
         field_times(["0", "4", "L", "*", "*"])
 
     assert "jobs-app job create NAME --cron '0 4 L * *'" in raised.value.advice
+
+
+@pytest.mark.parametrize(
+    "macro, advice",
+    [
+        ("@fortnightly", "Five fields cannot say each second week."),
+        ("@biweekly", "If it means twice a week: 0 0 * * 1,4."),
+        ("@bimonthly", "If it means each second month: 0 0 1 */2 *."),
+        ("@trimonthly", "cron knows @annually, @daily,"),
+        ("@Daily", "Write @daily."),
+        ("@montly", "Write @monthly."),
+        ("@rebot", "Write @reboot."),
+        ("@x", "cron knows @annually, @daily,"),
+    ],
+)
+def test_only_the_same_time_is_suggested_for_a_word(macro: str, advice: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        macro_times(macro)
+
+    assert refusal.value.advice.startswith(advice)
