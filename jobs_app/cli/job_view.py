@@ -192,8 +192,10 @@ def outlook(item: Json) -> str:
         return f"{by_whom_and_why(item)}."
     next_run = item.get("next_run_at")
     if next_run is None and fires_on_start(item):
-        does = "is observed, not run" if item.get("observe") else "runs"
-        return f"{item.get('description_of_schedule')}: it {does} at the next start."
+        does = "it runs at the next start"
+        if item.get("observe"):
+            does = "the next start is recorded, and nothing runs"
+        return f"{item.get('description_of_schedule')}: {does}."
     if next_run is None:
         return f"no schedule; run it with: jobs-app job run {item['name']}"
     description = item.get("description_of_schedule") or schedules_text(item)

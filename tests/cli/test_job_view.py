@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs_app.cli.job_view import job_fields
+from jobs_app.cli.job_view import job_fields, outlook
 from tests.cli.canned import a_job
 
 
@@ -22,3 +22,18 @@ def test_a_field_that_the_task_declares_is_marked(declared: dict[str, Any], show
 
 def test_an_older_server_declares_nothing() -> None:
     assert job_fields(a_job())["Queue"] == "default"
+
+
+@pytest.mark.parametrize(
+    "observe, does",
+    [
+        (False, "it runs at the next start."),
+        (True, "the next start is recorded, and nothing runs."),
+    ],
+)
+def test_a_job_of_a_start_says_what_the_next_start_does(observe: bool, does: str) -> None:
+    schedule = {"on": "start", "timezone": "UTC"}
+    words = "When jobs-app starts"
+    job = a_job(schedule=schedule, description_of_schedule=words, next_run_at=None, observe=observe)
+
+    assert outlook(job) == f"{words}: {does}"
