@@ -1,9 +1,11 @@
 """A crontab as the source of an import: its lines, with the drafts of their jobs."""
 
 import getpass
+import os
 import pwd
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from pathlib import PurePath
 from re import match
 from shutil import which
 
@@ -11,11 +13,17 @@ from jobs_app.cli.client import Client
 from jobs_app.cli.crontab_files import STDIN, CrontabFile
 from jobs_app.cli.import_sources import Item, Source
 from jobs_app.cli.periodic_sources import tasks_of
+from jobs_app.core.text import counted, listed
 from jobs_app.jobs.importers.command_names import is_interpreter, name_of
-from jobs_app.jobs.importers.crontab import Entry, Line, first_word_of_a_person, read_crontab
+from jobs_app.jobs.importers.crontab import Entry, Line, LineKind, read_crontab
+from jobs_app.jobs.importers.crontab_commands import NEEDS_ROOT
 from jobs_app.jobs.importers.crontab_times import merged_fires
 from jobs_app.jobs.importers.drafts import Draft
+from jobs_app.schedules import cron_expression, cron_fires, timezones
 
+ROOT = 0
+#: The accounts of people have this number or a higher one (UID_MIN in login.defs of Debian).
+FIRST_PERSON = 1000
 #: The arguments of `shell` that a line of a crontab determines.
 DESCRIBED = frozenset({"command", "stdin", "env", "cwd", "shell"})
 
@@ -41,7 +49,36 @@ def source_of(
     lines = read_crontab(file.data, is_system=file.is_system)
     title = "Standard input" if file.path == STDIN else file.path
     items = [_item(line, zone=zone, prefix=prefix, accounts=accounts) for line in lines]
-    return Source(title, file.form, f"crontab {label}"[:200], items, list(file.notes))
+    notes = [*file.notes, *_notes(lines, file)]
+    return Source(title, file.form, f"crontab {label}"[:200], items, notes)
+
+
+def _notes(lines: list[Line], file: CrontabFile) -> Iterator[str]:
+    """Yield what is to be said of the whole file."""
+    broken = [str(line.number) for line in lines if line.is_broken]
+    if broken and PurePath(file.path).parent.name == "cron.d":
+        yield (
+            "Not as in cron: Debian's cron ignores the whole file, for it cannot read"
+            f" {_numbered('line', broken)}. Here each line counts by itself."
+        )
+    disabled = [str(line.number) for line in lines if _is_disabled(line, is_system=file.is_system)]
+    if disabled:
+        look = "looks like a disabled line" if len(disabled) == 1 else "look like disabled lines"
+        yield f"{counted(len(disabled), 'comment')} {look}: {_numbered('line', disabled)}."
+
+
+def _is_disabled(line: Line, *, is_system: bool) -> bool:
+    """Tell whether the comment *line* looks like a line for a job that is put out of use."""
+    text = line.text.lstrip(" \t#")
+    # The comments at the top of Debian's crontabs show how a line is written.
+    if line.kind is not LineKind.COMMENT or "command to be executed" in text:
+        return False
+    (read,) = read_crontab(f"{text}\n".encode(), is_system=is_system)
+    return read.kind is LineKind.JOB
+
+
+def _numbered(noun: str, numbers: list[str]) -> str:
+    return f"{noun}{'' if len(numbers) == 1 else 's'} {listed(numbers)}"
 
 
 def _item(line: Line, *, zone: str, prefix: str, accounts: Collection[str]) -> Item:
@@ -49,7 +86,10 @@ def _item(line: Line, *, zone: str, prefix: str, accounts: Collection[str]) -> I
         line.number,
         line.text,
         str(line.kind),
-        differences=list(line.differences),
+        # The worker of an installation of root is taken to run as root, too.
+        differences=[
+            text for text in line.differences if text != NEEDS_ROOT or os.geteuid() != ROOT
+        ],
         note=line.note,
         problem=line.problem,
         advice=line.advice,
@@ -66,7 +106,25 @@ def _item(line: Line, *, zone: str, prefix: str, accounts: Collection[str]) -> I
         text := merged_fires(entry.times.cron, entry.timezone or zone, now=datetime.now(UTC))
     ):
         item.differences.append(text)
+    item.differences += _zone_differences(entry, zone)
     return item
+
+
+def _zone_differences(entry: Entry, machine: str) -> Iterator[str]:
+    """Yield at which time Debian's cron, which does not read CRON_TZ, runs a line below it."""
+    if entry.times.cron is None or entry.timezone is None:
+        return
+    expression, now = cron_expression.parse(entry.times.cron, "x"), datetime.now(UTC)
+    theirs = cron_fires.next_fire(expression, timezones.load(machine), now)
+    ours = cron_fires.next_fire(expression, timezones.load(entry.timezone), now)
+    if theirs is None or theirs == ours:
+        return
+    there = theirs.astimezone(timezones.load(machine))
+    here = theirs.astimezone(timezones.load(entry.timezone))
+    yield (
+        f"Debian's cron does not read CRON_TZ: it runs this at {there:%Y-%m-%d %H:%M} in {machine}"
+        f" next, which is {here:%Y-%m-%d %H:%M} in {entry.timezone}. cronie runs it as here."
+    )
 
 
 def _draft(entry: Entry, prefix: str, user: str | None) -> Draft:
@@ -95,25 +153,45 @@ def _account_differences(entry: Entry, user: str | None) -> Iterator[str]:
     name = (entry.account or "").partition("/")[0].partition(":")[0]
     if name and not is_account(name):
         yield f"This machine has no account {name!r}: is the file a --user crontab?"
-    word = first_word_of_a_person(entry)
-    # A program may have the name of an account, as mail.
-    if not word or which(word) is not None:
+    if entry.account is None:
+        yield from _column_differences(entry.kwargs["command"])
+
+
+def _column_differences(command: str) -> Iterator[str]:
+    """Yield what says that a column of accounts is in front of *command*."""
+    word, _, rest = command.partition(" ")
+    following = rest.split()
+    # A program may have the name of an account.
+    if which(word) is not None:
         return
     if is_account(word):
-        yield f"Its command begins with the account {word!r}: is the file a --system crontab?"
-    elif _may_be_account(word, entry.kwargs["command"]):
+        if not following and _is_of_people(word):
+            yield f"Its command is only the account {word!r}: is the file a --system crontab?"
+        # Accounts of services have names of programs: mail, backup, news.
+        elif following and (_is_of_people(word) or _is_command(following[0])):
+            yield f"Its command begins with the account {word!r}: is the file a --system crontab?"
+    elif (
+        following
+        and match(r"[a-z_][a-z0-9_-]*\Z", word)
+        and not is_interpreter(word)
+        and _is_command(following[0])
+    ):
         yield (
             f"Its command begins with {word!r}, which is no program of this machine, and a program"
             " follows: is the file a --system crontab?"
         )
 
 
-def _may_be_account(word: str, command: str) -> bool:
-    if not match(r"[a-z_][a-z0-9_-]*\Z", word) or is_interpreter(word):
-        return False
-    following = command.split()[1]
-    is_program = bool(match(r"/(?:\S+/)?s?bin/\S", following)) or is_interpreter(following)
-    return is_program or following in ("cd", "(", "{", "[")
+def _is_command(word: str) -> bool:
+    """Tell whether *word* can begin a command: a program by its place or name, or the shell's."""
+    is_program = bool(match(r"/(?:\S+/)?s?bin/\S", word)) or is_interpreter(word)
+    return is_program or word in ("cd", "(", "{", "[")
+
+
+def _is_of_people(name: str) -> bool:
+    """Tell whether the account *name* is that of root or of a person."""
+    number = pwd.getpwnam(name).pw_uid
+    return number == ROOT or number >= FIRST_PERSON
 
 
 def is_account(name: str) -> bool:

@@ -47,6 +47,11 @@ def test_a_long_place_is_cut_to_what_a_job_can_hold() -> None:
         ("@daily no-such-account-here cd /srv\n", False, "a --system crontab?"),
         ("@daily no-such-account-here php x.php\n", False, "a --system crontab?"),
         ("@daily php8.2 /usr/bin/x\n", False, None),
+        ('@daily mail -s "lunch" bob\n', False, None),
+        ("@daily mail bob\n", False, None),
+        ("@daily mail /usr/bin/x\n", False, "begins with the account 'mail'"),
+        ("@daily root\n", False, "is only the account 'root'"),
+        ("@daily mail\n", False, None),
     ],
 )
 def test_an_account_of_another_than_the_worker_is_a_difference(
@@ -102,3 +107,50 @@ def test_a_clock_change_that_joins_fires_is_a_difference_in_the_zone_of_the_job(
 
     assert first.differences == []
     assert "The clock skips 2 of its times" in second.differences[0]
+
+
+@pytest.mark.parametrize("number, count", [(0, 0), (1000, 1)])
+def test_su_needs_nothing_where_root_imports(
+    monkeypatch: pytest.MonkeyPatch, number: int, count: int
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: number)
+
+    (item,) = items("@daily su - nobody -c x\n")
+
+    assert len(item.differences) == count
+
+
+def test_a_line_below_cron_tz_names_the_time_of_debians_cron() -> None:
+    text = "CRON_TZ=Asia/Tokyo\n0 5 * * * x\n* * * * * y\n@reboot z\nCRON_TZ=\n0 5 * * * w\n"
+
+    _, moved, always, start, _, plain = items(text)
+
+    assert "it runs this at" in moved.differences[0]
+    assert " 05:00 in UTC next, which is" in moved.differences[0]
+    assert " 14:00 in Asia/Tokyo." in moved.differences[0]
+    assert (always.differences, plain.differences) == ([], [])
+    assert not any("CRON_TZ" in text for text in start.differences)
+
+
+@pytest.mark.parametrize(
+    "path, text, note",
+    [
+        ("/etc/cron.d/x", "0 5 * * * root x\n61 * * * * root y\n", "cannot read line 2."),
+        ("/etc/cron.d/x", "a b\n61 * * * * root y\n", "cannot read lines 1, 2."),
+        ("/etc/cron.d/x", "0 5 * * * root x\na.b=1\n", None),
+        ("/x/me", "61 * * * * root y\n", None),
+        ("/x/me", "#0 5 * * * root x\n", "1 comment looks like a disabled line: line 1."),
+        (
+            "/x/me",
+            "#0 5 * * * root x\n# @daily root y\n# Prose with a lot of words.\n"
+            "# m h dom mon dow user command\n# * * * * * user-name command to be executed\n",
+            "2 comments look like disabled lines: lines 1, 2.",
+        ),
+    ],
+)
+def test_what_is_to_be_said_of_a_whole_file_is_a_note(
+    path: str, text: str, note: str | None
+) -> None:
+    notes = source_of(CrontabFile(path, text.encode(), True, "form"), "x", zone="UTC", prefix="")
+
+    assert [bool(note and note in line) for line in notes.notes] == [True] * (note is not None)

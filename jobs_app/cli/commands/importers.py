@@ -2,6 +2,7 @@
 
 import getpass
 import socket
+from collections.abc import Iterator
 
 import click
 
@@ -81,7 +82,7 @@ def crontab(
     rules = output_rules(client, mail_channel, is_like_cron=like_cron)
     general = [
         mail_sentence(rules, is_like_cron=like_cron),
-        "PATH is longer than cron's /usr/bin:/bin where the crontab sets none.",
+        *_path_sentences(sources),
         f"Times are in {zone}, {_zone_reason(timezone)}, where no CRON_TZ says otherwise.",
     ]
     run_import(
@@ -127,6 +128,13 @@ def _crontab_sources(
         )
         for file in files
     ]
+
+
+def _path_sentences(sources: list[Source]) -> Iterator[str]:
+    """Yield how PATH differs, if any line is below no PATH of its own."""
+    drafts = [item.draft for source in sources for item in source.items if item.draft is not None]
+    if any("PATH" not in (draft.kwargs.get("env") or {}) for draft in drafts):
+        yield "PATH is longer than cron's /usr/bin:/bin where the crontab sets none."
 
 
 def _machine_zone() -> str:

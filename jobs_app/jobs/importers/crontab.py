@@ -55,6 +55,10 @@ MEANINGS = {
 NOT_PASSED = MEANINGS.keys() - {"HOME", "TZ"}
 
 
+class _RefusedHere(Refused):
+    """A line that cron can read, and that becomes no job."""
+
+
 class LineKind(StrEnum):
     """What a line of a crontab is."""
 
@@ -88,6 +92,7 @@ class Line:
 
     `differences` say what is not as in cron. `problem` says why a line is refused, and
     `advice` what helps; `command` is what follows its times, as far as it can be told.
+    `is_broken` tells that Debian's cron cannot read it, either.
     """
 
     number: int
@@ -99,6 +104,7 @@ class Line:
     problem: str = ""
     advice: str = ""
     command: str = ""
+    is_broken: bool = False
 
 
 @dataclass(slots=True)
@@ -169,6 +175,7 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
             problem=refusal.problem,
             advice=refusal.advice,
             command=_refused_command(content, is_system=is_system),
+            is_broken=not isinstance(refusal, _RefusedHere),
         )
 
 
@@ -181,19 +188,21 @@ def _refused_command(content: str, *, is_system: bool) -> str:
 
 def _check_characters(content: str, raw: bytes) -> None:
     if "\0" in content:
-        raise Refused("It has a NUL character.")
+        raise _RefusedHere("It has a NUL character.")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused("It is not UTF-8.", "Write the file anew in UTF-8.") from error
+        raise _RefusedHere("It is not UTF-8.", "Write the file anew in UTF-8.") from error
 
 
 def _variable(number: int, text: str, variable: tuple[str, str], state: _State) -> Line:
     name, value = variable
     if not _NAME.fullmatch(name):
-        raise Refused(f"{name[:60]!r} is no name of a variable that a shell passes on.")
+        raise _RefusedHere(f"{name[:60]!r} is no name of a variable that a shell passes on.")
     if name == "RANDOM_DELAY" and not (value.isascii() and value.isdigit()):
-        raise Refused(f"RANDOM_DELAY: {value[:60]!r} is no number of minutes: nothing is spread.")
+        raise _RefusedHere(
+            f"RANDOM_DELAY: {value[:60]!r} is no number of minutes: nothing is spread."
+        )
     state.variables[name] = value
     note = MEANINGS.get(name, "a variable of the commands below")
     if name == "CRON_TZ" and not value:
@@ -234,7 +243,7 @@ def _job(
         differences.append(f"{option[0].strip()} in front is left out: an option of BSD's cron.")
     command, stdin = split_percent(rest)
     if not command.strip():
-        raise Refused("The command is empty.")
+        raise _RefusedHere("The command is empty.")
     if len(rest) > DEBIAN_COMMAND:
         differences.append(
             f"The command has {counted(len(rest), 'character')}, and Debian's cron reads"
@@ -270,7 +279,7 @@ def _account(text: str) -> tuple[str, str]:
 def _timezone(variables: dict[str, str]) -> str | None:
     timezone = variables.get("CRON_TZ") or None
     if timezone is not None and not timezones.is_known(timezone):
-        raise Refused(
+        raise _RefusedHere(
             f"CRON_TZ above is no time zone: {timezone[:60]!r}.", "Write one such as Europe/Paris."
         )
     return timezone
@@ -336,9 +345,3 @@ def looks_like_system(data: bytes) -> bool:
             match = re.match(r"([a-z_][a-z0-9_-]*)[ \t]+\S", command)
             accounts.add(match[1] if match else "")
     return "root" in accounts and "" not in accounts
-
-
-def first_word_of_a_person(entry: Entry) -> str:
-    """Return the word before the command proper if the crontab has no column of accounts, or ""."""
-    word, _, rest = entry.kwargs["command"].partition(" ")
-    return word if entry.account is None and rest.strip() else ""

@@ -11,6 +11,7 @@ SHELL = "/bin/sh"
 _PLACEHOLDER = re.compile(r"\{\{-? *[A-Za-z_][\w.]*(?: *\|[^}]*)? *-?\}\}")
 #: Options that dcron reads in front of the command.
 _DCRON_OPTION = re.compile(r"(?:ID|FREQ|AFTER|WAIT)=[^ \t]+[ \t]")
+NEEDS_ROOT = "su and its like need a worker that runs as root."
 #: Programs that only root may use without a password.
 _CHANGES_ACCOUNT = frozenset({"su", "runuser", "su-exec", "gosu", "setpriv"})
 _BLANKS = " \t\r\n\v\f"
@@ -41,7 +42,7 @@ def command_differences(command: str, shell: str) -> Iterator[str]:
     if any(word.rpartition("/")[2] in ("sudo", "doas") for word in words):
         yield "sudo and doas need JOBS_NEW_PRIVILEGES=true here."
     if any(word.rpartition("/")[2] in _CHANGES_ACCOUNT for word in words):
-        yield "su and its like need a worker that runs as root."
+        yield NEEDS_ROOT
     if "&" in words:
         yield "A process in the background (&) is ended with the run: let the command wait for it."
     if shell == SHELL and any(word.startswith("&>") for word in words):

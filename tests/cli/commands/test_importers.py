@@ -251,3 +251,13 @@ def test_a_wrong_option_is_refused_with_a_sentence(do: Run, options: Any, words:
 
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_path_is_named_only_if_a_line_has_none_of_the_crontab(run: Run, crontab: Path) -> None:
+    sentence = "PATH is longer"
+    crontab.write_text("PATH=/bin\n@daily x\n")
+    all_have_one = run("import", "crontab", str(crontab), "--dry-run").stdout
+    crontab.write_text("@hourly y\nPATH=/bin\n@daily x\n")
+    one_has_none = run("import", "crontab", str(crontab), "--dry-run").stdout
+
+    assert (sentence in all_have_one, sentence in one_has_none) == (False, True)
