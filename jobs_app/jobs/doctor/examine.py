@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -132,6 +132,9 @@ def _examine_redis(found: _Examination, settings: Settings) -> None:
             found.readings.append(reading)
         found.findings += redis_checks.eviction(redis)
         found.findings += redis_checks.prefix(redis, settings, found.installation_id)
+    except (ResponseError, AuthenticationError) as error:
+        found.findings.append(redis_checks.refused(reason_of(error)))
+        found.skip(OF_REDIS, "Redis refuses a command")
     except (RedisError, OSError) as error:
         found.findings.append(redis_checks.unreachable(reason_of(error)))
         found.skip(OF_REDIS, "Redis does not answer")

@@ -35,6 +35,17 @@ def unreachable(reason: str) -> Finding:
     )
 
 
+def refused(reason: str) -> Finding:
+    """Return the error for a Redis that refuses this user or a command of it."""
+    return Finding(
+        "redis",
+        Level.ERROR,
+        f"Redis refuses the user of JOBS_REDIS_URL, or a command: {reason}.",
+        "Correct the user and the password in JOBS_REDIS_URL, or give that user the rights in"
+        " docs/servers.md.",
+    )
+
+
 def eviction(redis: Redis) -> Iterator[Finding]:
     """Yield a warning if Redis may drop keys when it is full."""
     try:

@@ -1,14 +1,17 @@
 """All checks together: what cannot be looked at is skipped, and nothing is raised."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.jobs.doctor.examine import examine
 from jobs_app.jobs.doctor.findings import Report
 from tests.factories import NOON
+from tests.servers import ValkeyServer
 
 
 def report(settings: Settings, database: Database) -> Report:
@@ -31,6 +34,26 @@ def test_without_redis_and_without_a_scheduler(
     assert {"redis", "redis_password", "scheduler"} <= checks(found)
     assert found.skipped["redis_eviction"] == "Redis does not answer"
     assert {"database", "migrations", "queues", "secrets"} <= set(found.passed)
+
+
+def test_a_redis_that_refuses_a_command_answers(
+    database: Database, database_url: str, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    url = urlsplit(valkey.url)
+    few = url._replace(netloc=f"few:pw@{url.netloc}").geturl()
+    with Redis.from_url(valkey.url) as redis:
+        redis.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~*", "+@all", "-get")
+        try:
+            found = report(
+                Settings(data_dir=tmp_path, database_url=database_url, redis_url=few), database
+            )
+        finally:
+            redis.execute_command("ACL", "DELUSER", "few")
+
+    (finding,) = [finding for finding in found.findings if finding.check == "redis"]
+    assert finding.sentence.startswith("Redis refuses")
+    assert "Start it" not in finding.remedy
+    assert found.skipped["redis_prefix"] == "Redis refuses a command"
 
 
 def test_no_redis_is_configured(database: Database, database_url: str, tmp_path: Path) -> None:
