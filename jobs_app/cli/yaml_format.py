@@ -20,13 +20,19 @@ def read_jobs(text: str) -> list[Json]:
 def read_set(text: str) -> tuple[str | None, list[Json]]:
     """Return the name of the set in *text*, None if it names none, and its jobs.
 
-    `{set: NAME, jobs: …}` names it, and may have no jobs; else *text* is as for `read_jobs`.
-    Raises Unreadable.
+    `{set: NAME, jobs: …}` names it, and may have no jobs; `{jobs: …}` has no name. Else *text* is
+    as for `read_jobs`. Raises Unreadable.
     """
     document = read_values(text)
-    # A job called `set` would be a mapping.
-    if not isinstance(document, dict) or not isinstance(document.get("set"), str):
+    if not isinstance(document, dict):
         return None, _named(document)
+    if document.keys() == {"jobs"} and not _is_job(document["jobs"]):
+        return None, _named(document["jobs"])
+    # A job called `set` would be a mapping.
+    if "set" not in document or isinstance(document["set"], dict):
+        return None, _named(document)
+    if not isinstance(document["set"], str):
+        raise Unreadable("The name after `set` must be text: put it in quotes.")
     if unknown := sorted(map(str, document.keys() - {"set", "jobs"})):
         raise Unreadable(f"Beside `set` and `jobs`, a set has no field {quoted(unknown[0])}.")
     jobs = document.get("jobs")
@@ -58,9 +64,14 @@ def _harmless(document: Json | list[Json]) -> str:
     return text
 
 
+def _is_job(document: object) -> bool:
+    """Tell whether *document* has the fields of a job; jobs by name would be mappings."""
+    return isinstance(document, dict) and isinstance(document.get("task"), str)
+
+
 def _named(document: object) -> list[Json]:
     """Return the jobs of a document, each with its name."""
-    if isinstance(document, dict) and isinstance(document.get("task"), str):
+    if _is_job(document):
         document = [document]
     if isinstance(document, dict):
         document = [_with_name(str(name), job) for name, job in document.items()]
