@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import JobState
+from jobs_app.core.states import JobState, Trigger
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain_runs
-from jobs_app.jobs.explain_context import FireContext, JobRules, Verdict
+from jobs_app.jobs.explain_context import ExplainedRun, FireContext, JobRules, Verdict
 from jobs_app.jobs.explain_history import JobHistory, history_of, next_fire
 from jobs_app.jobs.explain_text import explain_fire
 from jobs_app.jobs.explain_when import (
@@ -53,9 +53,9 @@ def explain(
 ) -> Explanation:
     """Explain, as of *at*, why the job called *name* did, did not or will not run then.
 
-    Without *when*, explain the newest fire that is over, else the next one. A job without a
-    schedule is explained by its newest run, and a deleted one by its deletion. A whole day is
-    explained by its first fire, if it has any.
+    Without *when*, explain the newest fire that is over, else the next one, and the newest run
+    by hand if that is newer. A job without a schedule is explained by its newest run, and a
+    deleted one by its deletion. A whole day is explained by its first fire, if it has any.
     This works for a deleted job too, as long as its history is kept. Raises NotFound.
     """
     if isinstance(when, DayTime):
@@ -68,6 +68,7 @@ def explain(
     row = None
     if when is None and history.job.deleted_at is None:
         row = _newest_without_instant(session, history, at=at)
+    is_newest = when is None
     if when is None:
         when = When(history.newest_fire(at=at) if row is None else row.instant)
     guess = history.rules_at(rough_instant(when))
@@ -79,6 +80,10 @@ def explain(
     if is_one_of_many:
         sentence += f" It is the first of several fires of {day}: name a time for another one."
     subject = context.run or (context.by_hand if context.fire is None else None)
+    if is_newest and (run := _newer_by_hand(session, history, moment, subject, at=at)) is not None:
+        by_hand = _context(session, history, rules, Moment(run.instant, TICK), run, at=at)
+        sentence += f" Its newest run is not of the schedule. {explain_fire(by_hand)[1]}"
+        subject = subject or by_hand.run
     return Explanation(
         at=moment.instant,
         verdict=verdict,
@@ -100,6 +105,23 @@ def _newest_without_instant(session: Session, history: JobHistory, *, at: dateti
     last = schedules.previous_fire(schedule, before=at)
     is_newest = row is not None and (last is None or row.instant > last)
     return row if is_newest else None
+
+
+def _newer_by_hand(
+    session: Session,
+    history: JobHistory,
+    moment: Moment,
+    subject: ExplainedRun | None,
+    *,
+    at: datetime,
+) -> Run | None:
+    """Return the newest run if it is by hand, and newer than the fire of *moment*."""
+    run = explain_runs.newest(session, history.job)
+    if run is None or run.trigger not in (Trigger.MANUAL, Trigger.RETRY_OF):
+        return None
+    if subject is not None and subject.id == run.id:
+        return None
+    return run if moment.instant < run.instant or moment.instant >= at else None
 
 
 def _timezone_of(session: Session, name: str, at: datetime) -> str:
@@ -162,7 +184,7 @@ def _context(
         watched_since=None if watched is None else watched.at,
         watched_by=None if watched is None else watched.actor,
         max_runs=job.max_runs,
-        is_over=False if fire is None else _is_over(job, fire.at, at=at),
+        is_over=job.state is JobState.ENDED if fire is None else _is_over(job, fire.at, at=at),
         ticked_at=status.last_tick(session),
         pruned_until=pruning.pruned_until(session, job.id),
     )

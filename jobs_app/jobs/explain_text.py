@@ -4,14 +4,12 @@
 """
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from jobs_app.core.states import RunState, Trigger
 from jobs_app.core.text import counted
 from jobs_app.jobs.explain_context import ExplainedRun, FireContext, Pause, Verdict
-from jobs_app.jobs.explain_words import by, of_which, span, stamp, watches
+from jobs_app.jobs.explain_words import by, clock_note, of_which, span, stamp, watches
 from jobs_app.schedules import description, union
-from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.union import AnySchedule
 
 #: A run that starts within this time of its due instant is on time.
@@ -24,7 +22,7 @@ JUST_NOW = timedelta(seconds=5)
 def explain_fire(context: FireContext) -> tuple[Verdict, str]:
     """Return the verdict on the instant, and the sentence that gives the reason."""
     verdict, sentence = _explain_without_clock(context)
-    return verdict, " ".join(filter(None, [_clock_note(context), sentence, of_which(context)]))
+    return verdict, " ".join(filter(None, [clock_note(context), sentence, of_which(context)]))
 
 
 def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
@@ -44,6 +42,8 @@ def _explain_without_clock(context: FireContext) -> tuple[Verdict, str]:
         runs = _by_hand(context) if context.has_runs else " No run of it is on record."
         return Verdict.NOT_A_FIRE, text + runs
     if context.fire is None:
+        if _waits_for_start(context, context.rules.schedule):
+            return _at_next_start(context)
         return Verdict.NOT_A_FIRE, _not_a_fire(context, context.rules.schedule)
     if context.pause is not None:
         return Verdict.PAUSED, _paused(context, context.pause)
@@ -292,6 +292,23 @@ def _paused(context: FireContext, pause: Pause) -> str:
     return f"The job was paused from {since}{who} until {until}."
 
 
+def _waits_for_start(context: FireContext, schedule: AnySchedule) -> bool:
+    """Tell whether nothing but a start of jobs-app makes the job fire from now on."""
+    is_now = context.day is None and context.instant == context.at
+    return is_now and context.next is None and union.fires_on_start(schedule)
+
+
+def _at_next_start(context: FireContext) -> tuple[Verdict, str]:
+    if context.pause_now is not None:
+        return Verdict.PAUSED, _paused(context, context.pause_now)
+    if context.is_over:
+        return Verdict.ENDED, "The job has ended."
+    if context.rules.observes:
+        text = "The next start of jobs-app will be observed, and nothing will run"
+        return Verdict.OBSERVED, f"{text}: {watches(context)}."
+    return Verdict.WILL_RUN, "It will run when jobs-app starts next."
+
+
 def _not_a_fire(context: FireContext, schedule: AnySchedule) -> str:
     then = "" if context.rules.is_present else ", as it was then"
     if context.day is None:
@@ -316,28 +333,6 @@ def _by_hand(context: FireContext) -> str:
         return ""
     when = stamp(context, run.created_at)
     return f" Run {run.id} was started by hand at {when}{by(run.triggered_by)}."
-
-
-def _clock_note(context: FireContext) -> str:
-    """Return a sentence if the clock skips or repeats the local time, else ""."""
-    schedule, zone = context.rules.schedule, context.rules.timezone
-    local = context.instant.astimezone(ZoneInfo(zone))
-    if context.asked is not None and not schedules.instants_of(zone, context.asked):
-        start, end = schedules.gap_of(zone, context.asked)
-        moved = f"{start:%H:%M} to {end.astimezone(ZoneInfo(zone)):%H:%M}"
-        text = (
-            f"{context.asked:%H:%M} does not exist on {context.asked:%Y-%m-%d} in {zone}:"
-            f" the clock goes from {moved}"
-        )
-        return text + (f", and the fire comes at {local:%H:%M}." if context.fire else ".")
-    if not schedules.is_repeated(zone, context.instant):
-        is_moved = context.fire is not None and context.fire.dst == "gap"
-        return "This fire stands for a time that the clock skips that day." if is_moved else ""
-    text = f"{local:%H:%M} comes twice on {local:%Y-%m-%d} in {zone}"
-    if schedule is not None and union.names_local_time(schedule, local.replace(tzinfo=None)):
-        which = "this is the second" if local.fold else "this is the first"
-        return f"{text}, and it fires the first time only; {which}."
-    return f"{text}; this is the {'second' if local.fold else 'first'} time."
 
 
 def _jitter(context: FireContext, fire: datetime) -> str:

@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from jobs_app.jobs.explain_context import FireContext
+from jobs_app.schedules import schedule as schedules
 from jobs_app.schedules.description import describe
-from jobs_app.schedules.union import Schedules, causes, union
+from jobs_app.schedules.union import Schedules, causes, names_local_time, union
 
 
 def by(who: str | None) -> str:
@@ -59,3 +60,25 @@ def span(length: timedelta) -> str:
         elif parts:
             break
     return " ".join(parts[:2]) or "0 s"
+
+
+def clock_note(context: FireContext) -> str:
+    """Return a sentence if the clock skips or repeats the local time, else ""."""
+    schedule, zone = context.rules.schedule, context.rules.timezone
+    local = context.instant.astimezone(ZoneInfo(zone))
+    if context.asked is not None and not schedules.instants_of(zone, context.asked):
+        start, end = schedules.gap_of(zone, context.asked)
+        moved = f"{start:%H:%M} to {end.astimezone(ZoneInfo(zone)):%H:%M}"
+        text = (
+            f"{context.asked:%H:%M} does not exist on {context.asked:%Y-%m-%d} in {zone}:"
+            f" the clock goes from {moved}"
+        )
+        return text + (f", and the fire comes at {local:%H:%M}." if context.fire else ".")
+    if not schedules.is_repeated(zone, context.instant):
+        is_moved = context.fire is not None and context.fire.dst == "gap"
+        return "This fire stands for a time that the clock skips that day." if is_moved else ""
+    text = f"{local:%H:%M} comes twice on {local:%Y-%m-%d} in {zone}"
+    if schedule is not None and names_local_time(schedule, local.replace(tzinfo=None)):
+        which = "this is the second" if local.fold else "this is the first"
+        return f"{text}, and it fires the first time only; {which}."
+    return f"{text}; this is the {'second' if local.fold else 'first'} time."

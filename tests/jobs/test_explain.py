@@ -613,3 +613,34 @@ def test_a_fire_of_a_job_that_only_watches_says_since_when(database: Database) -
     )
     assert over.sentence == past.sentence
     assert will_run.verdict == "will_run"
+
+
+def test_a_failure_by_hand_after_the_newest_fire_is_explained_too(database: Database) -> None:
+    job = make_job(database, cron="45 23 * * *", at=NOON)
+    ahead = ask_newest(database, job, at=NOON + SECOND)
+    by_hand = make_run(database, job, at=NOON + MINUTE, triggered_by="ann")
+    claim(database, by_hand, make_worker(database), at=NOON + MINUTE)
+    finish(database, by_hand, RunState.FAILED, at=NOON + MINUTE + SECOND)
+
+    found = ask_newest(database, job, at=NOON + 2 * MINUTE)
+
+    assert ahead.sentence == "It will run at 2026-06-15 23:45 UTC."
+    assert (found.verdict, found.run) == ("will_run", by_hand)
+    assert found.sentence.startswith(
+        f"{ahead.sentence} Its newest run is not of the schedule. It was started by hand by ann:"
+        f" run {by_hand} started at 2026-06-15 12:01 UTC and failed after 1 s"
+    )
+    # An instant is explained by itself.
+    at_noon = ask(database, job.name, NOON + 3 * MINUTE, at=NOON + HOUR)
+    assert "newest run" not in at_noon.sentence
+
+
+def test_a_job_of_a_start_runs_at_the_next_one(database: Database) -> None:
+    job = make_job(database, schedule=Schedule(on="start"), at=NOON)
+
+    found = ask_newest(database, job, at=NOON + MINUTE)
+
+    assert (found.verdict, found.sentence) == ("will_run", "It will run when jobs-app starts next.")
+    assert ask(database, job.name, NOON + MINUTE).verdict == "not_a_fire"
+    pause(database, job, at=NOON + 2 * MINUTE)
+    assert ask_newest(database, job, at=NOON + 3 * MINUTE).verdict == "paused"

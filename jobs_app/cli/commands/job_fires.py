@@ -47,8 +47,8 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
 def explain(name: str, when: str | None) -> Json:
     """Say why a job did, did not or will not run at a time.
 
-    Without --at, this is the newest fire that is over, else the next one. A job without a
-    schedule is explained by its newest run.
+    Without --at, this is the newest fire that is over, else the next one, and the newest
+    run by hand if that is newer. A job without a schedule is explained by its newest run.
 
     \b
     Example:

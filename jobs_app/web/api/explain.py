@@ -76,8 +76,9 @@ WhenIn = Annotated[
             " 3339). A local time may lack its date (today), or have today, yesterday or tomorrow"
             " in its place. A time without seconds means the whole minute, and a day without a"
             " time its first fire; so does `last night`, from 18:00 to 06:00. `2h` is two hours"
-            " ago. The default is the newest fire that is over, else the next one; of a job"
-            " without a schedule, its newest run.",
+            " ago. The default is the newest fire that is over, else the next one, with"
+            " the newest run by hand if that is newer; of a job without a schedule, its newest"
+            " run.",
             "example": "yesterday 02:30",
         }
     ),
