@@ -36,11 +36,17 @@ def test_without_redis_and_without_a_scheduler(
     assert {"database", "migrations", "queues", "secrets"} <= set(found.passed)
 
 
-def test_a_redis_that_refuses_a_command_answers(
-    database: Database, database_url: str, valkey: ValkeyServer, tmp_path: Path
+@pytest.mark.parametrize("password, reason", [("pw", "'get' command"), ("wrong", "password")])
+def test_a_redis_that_refuses_a_user_or_a_command_answers(
+    database: Database,
+    database_url: str,
+    valkey: ValkeyServer,
+    tmp_path: Path,
+    password: str,
+    reason: str,
 ) -> None:
     url = urlsplit(valkey.url)
-    few = url._replace(netloc=f"few:pw@{url.netloc}").geturl()
+    few = url._replace(netloc=f"few:{password}@{url.netloc.rpartition('@')[2]}").geturl()
     with Redis.from_url(valkey.url) as redis:
         redis.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~*", "+@all", "-get")
         try:
@@ -52,6 +58,7 @@ def test_a_redis_that_refuses_a_command_answers(
 
     (finding,) = [finding for finding in found.findings if finding.check == "redis"]
     assert finding.sentence.startswith("Redis refuses")
+    assert reason in finding.sentence
     assert "Start it" not in finding.remedy
     assert found.skipped["redis_prefix"] == "Redis refuses a command"
 
