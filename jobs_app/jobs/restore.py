@@ -124,22 +124,14 @@ def _fit_keys(settings: Settings, session: Session, header: Header) -> int:
     for column in ENCRYPTED_COLUMNS:
         table = column.class_
         for row in session.execute(select(table.id, column.label("text"))).all():
-            if own is not None and _reads(own, row.text):
+            if own is not None and own.reads(row.text):
                 continue
-            if own is None or old is None or not _reads(old, row.text):
+            if own is None or old is None or not old.reads(row.text):
                 unreadable += 1
                 continue
             new = own.encrypt(old.decrypt(row.text))
             session.execute(update(table).where(table.id == row.id).values({column: new}))
     return unreadable
-
-
-def _reads(cipher: Cipher, encrypted: str) -> bool:
-    try:
-        cipher.decrypt(encrypted)
-    except ConfigurationError:
-        return False
-    return True
 
 
 def _pause_all(session: Session, made_at: datetime, *, at: datetime) -> int:

@@ -49,6 +49,14 @@ class Cipher:
                 "give every process the same JOBS_SECRET_KEY."
             ) from error
 
+    def reads(self, encrypted: str) -> bool:
+        """Return whether one of the keys decrypts the text."""
+        try:
+            self.decrypt(encrypted)
+        except ConfigurationError:
+            return False
+        return True
+
     def is_newest(self, encrypted: str) -> bool:
         """Return whether the first key encrypted the text."""
         try:

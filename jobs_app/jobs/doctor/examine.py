@@ -27,7 +27,7 @@ Readers = Callable[[], AbstractContextManager[Session]]
 #: The checks that need the database with the newest schema, and those that need Redis.
 OF_TABLES = (
     *("scheduler", "scheduler_lock", "queues", "workers"),
-    *("zone_data", "zone_changes", "secrets", "redis_prefix"),
+    *("zone_data", "zone_changes", "secrets", "secret_key", "redis_prefix"),
 )
 OF_REDIS = ("redis_eviction", "redis_prefix")
 
@@ -117,6 +117,7 @@ def _examine_tables(
     found.findings += installation.zone_data_versions(session, process, at=at)
     found.findings += installation.zone_changes(session, at=at)
     found.findings += installation.secrets(session)
+    found.findings += installation.secret_key(session, settings)
 
 
 def _examine_redis(found: _Examination, settings: Settings) -> None:

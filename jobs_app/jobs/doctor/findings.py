@@ -29,6 +29,7 @@ CHECKS: dict[str, str] = {
     "zone_data": "all processes have the same time zone data",
     "zone_changes": "no fire of the next 90 days moves with new time zone data",
     "secrets": "no argument of a job is a password in plain text",
+    "secret_key": "the key here reads all secrets",
     "disk": "the disks have room",
     "network_filesystem": "SQLite is on a local disk",
     "open_port": "the web server is not open to the network unprotected",

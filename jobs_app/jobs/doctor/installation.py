@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
-from jobs_app.core.text import counted, listed, rfc3339
+from jobs_app.core.text import counted, listed, reason_of, rfc3339
 from jobs_app.db import revisions
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess
@@ -17,7 +18,9 @@ from jobs_app.jobs.doctor.findings import Finding, Level
 from jobs_app.jobs.zone_changes import MovedFires, moved_by_present_data, zone_versions
 from jobs_app.runs import status
 from jobs_app.schedules import zone_data
+from jobs_app.secrets.encryption import load_cipher
 from jobs_app.secrets.redaction import literal_secrets
+from jobs_app.secrets.rotation import ENCRYPTED_COLUMNS
 
 #: Queues that are looked at.
 MOST_QUEUES = 1000
@@ -211,3 +214,29 @@ def secrets(session: Session) -> Iterator[Finding]:
             f" {listed(found, most=NAMED)}.",
             "Store it: jobs-app secret set NAME, and write ${secret:NAME} in its place.",
         )
+
+
+def secret_key(session: Session, settings: Settings) -> Iterator[Finding]:
+    """Yield an error if the key of this process does not read what is encrypted."""
+    if not any(session.scalar(select(func.count(column))) for column in ENCRYPTED_COLUMNS):
+        return
+    try:
+        cipher = load_cipher(settings)
+    except ConfigurationError as error:
+        sentence = f"{reason_of(error).removesuffix('.')}."
+    else:
+        texts = (text for column in ENCRYPTED_COLUMNS for text in session.scalars(select(column)))
+        unreadable = sum(not cipher.reads(text) for text in texts)
+        if not unreadable:
+            return
+        sentence = (
+            f"{counted(unreadable, 'encrypted value')} (secrets and channels) cannot be read with"
+            " the key here: runs that use one fail."
+        )
+    yield Finding(
+        "secret_key",
+        Level.ERROR,
+        sentence,
+        "Correct secret-key or JOBS_SECRET_KEY: it must be the key of this installation. If that is"
+        " lost, store the secrets and channels again.",
+    )

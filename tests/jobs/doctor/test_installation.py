@@ -15,6 +15,8 @@ from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.jobs.doctor import installation
 from jobs_app.jobs.doctor.findings import Finding
 from jobs_app.schedules import zone_data
+from jobs_app.secrets import store
+from jobs_app.secrets.encryption import load_cipher
 from tests.factories import MINUTE, NOON, SECOND, make_job, make_run, make_worker
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -138,3 +140,30 @@ def test_a_worker_whose_clock_is_ahead(database: Database, tmp_path: Path) -> No
         (reading,) = installation.process_clocks(session, at=NOON)
 
     assert reading.ahead == 300
+
+
+def test_secrets_that_no_key_reads(database: Database, tmp_path: Path) -> None:
+    old, new = (Settings(data_dir=tmp_path / name) for name in ("old", "new"))
+    with database.session() as session:
+        assert list(installation.secret_key(session, new)) == []
+        cipher = load_cipher(old, makes_key=True)
+        store.put(
+            session,
+            "db",
+            value="hunter2",
+            description=None,
+            version=None,
+            cipher=cipher,
+            by="ann",
+            at=NOON,
+        )
+
+    with database.reading() as session:
+        assert list(installation.secret_key(session, old)) == []
+        (missing,) = installation.secret_key(session, new)
+        load_cipher(new, makes_key=True)
+        (other,) = installation.secret_key(session, new)
+
+    assert levels([missing, other]) == [("secret_key", "error")] * 2
+    assert "There is no key" in missing.sentence
+    assert "1 encrypted value" in other.sentence
