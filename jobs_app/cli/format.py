@@ -1,7 +1,9 @@
 """Durations and instants as people type and read them, and text that is safe on a terminal."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import click
@@ -13,7 +15,6 @@ from jobs_app.cli.zones import shown_zone
 from jobs_app.core.durations import seconds_of
 from jobs_app.core.escape_sequences import plain
 from jobs_app.core.text import counted
-from jobs_app.runs.retry import RETRIED
 from jobs_app.schedules import calendar_interval
 from jobs_app.schedules.typed_time import TypedTime, parse
 
@@ -105,22 +106,24 @@ class OrNone(ParamType[Any]):
         return self.type.convert(value, param, ctx)
 
 
-class Outcomes(ParamType[list[str]]):
-    """Outcomes of an attempt that may be tried again, with commas between them."""
+class Choices(ParamType[list[str]]):
+    """Some of a set of words, with commas between them."""
 
-    name = "OUTCOME,…"
+    def __init__(self, words: Iterable[StrEnum], name: str) -> None:
+        self.words = [word.value for word in words]
+        self.name = name
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[str]:
-        one = click.Choice([state.value for state in RETRIED])
+        one = click.Choice(self.words)
         names = [name.strip() for name in str(value).split(",")]
         return [one.convert(name, param, ctx) for name in names if name]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        return parts_of([state.value for state in RETRIED], incomplete)
+        return parts_of(self.words, incomplete)
 
 
 def exact(value: str | None) -> str:

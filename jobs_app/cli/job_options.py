@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.completion import Completion, key_names, queue_names, task_names
-from jobs_app.cli.format import Duration, OrNone, Outcomes
+from jobs_app.cli.format import Choices, Duration, OrNone
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
 from jobs_app.cli.param_type import ParamType
@@ -24,7 +24,7 @@ from jobs_app.cli.schedule_options import SCHEDULE_PARAMETERS, schedule_options,
 from jobs_app.core.field_spec import FieldSpec, described_fields
 from jobs_app.jobs.document import Definition, in_one_field
 from jobs_app.runs.retention import Retention
-from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.retry import RETRIED, RetryPolicy
 
 # Fields that the server adds to a job: removed from a document before it is sent back.
 READ_ONLY = {
@@ -96,7 +96,7 @@ def _click_type(name: str, kind: Any) -> ParamType[Any]:
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     if get_origin(kind) is tuple:
-        return Outcomes()
+        return Choices(RETRIED, "OUTCOME,…")
     if issubclass(kind, StrEnum):
         return click.Choice([item.value for item in kind])
     if kind is bool:

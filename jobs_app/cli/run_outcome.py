@@ -20,7 +20,7 @@ from jobs_app.core.escape_sequences import plain
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.core.text import counted
 
-# How much of the log of a failed run --wait prints.
+# How much of the log of a run --wait prints.
 TAIL_LINES = 20
 TAIL_BYTES = 16_384
 
@@ -162,7 +162,12 @@ def _wait_and_exit(
 
 
 def _print_outcome(client: Client, run: Json) -> None:
-    """Print how a run ended; unless it succeeded, print the end of its log first."""
+    """Print the end of the log of a run, and how it ended."""
+    lines = last_lines(client, run, TAIL_LINES + 1)
+    if len(lines) > TAIL_LINES:
+        print_text(f"[the last {TAIL_LINES} lines]")
+    if lines:
+        print_text("\n".join(lines[-TAIL_LINES:]))
     took = run.get("duration_seconds")
     after = f" after {duration(took)}" if took is not None else ""
     if run["state"] == RunState.SUCCEEDED:
@@ -172,11 +177,15 @@ def _print_outcome(client: Client, run: Json) -> None:
         if result := compact(run.get("result")):
             print_text(f"Result: {result}")
         return
-    lines = plain(client.text(f"/runs/{run['id']}/log", tail=TAIL_BYTES)).splitlines()
-    if len(lines) > TAIL_LINES:
-        print_text(f"[the last {TAIL_LINES} lines]")
-    if lines:
-        print_text("\n".join(lines[-TAIL_LINES:]))
     why = reason_text(run)
     state = run["state"].replace("_", " ")
     print_text(f"Run {run['id']} {state}{after}" + (f": {why}" if why else "."))
+
+
+def last_lines(client: Client, run: Json, count: int) -> list[str]:
+    """Return up to *count* lines at the end of the log of *run*, blank ones left out at the end."""
+    log = run.get("log") or {}
+    if not log.get("bytes") or log.get("deleted"):
+        return []
+    text = plain(client.text(f"/runs/{run['id']}/log", tail=TAIL_BYTES))
+    return text.rstrip().splitlines()[-count:]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jobs_app.cli.client import Json
-from jobs_app.cli.format import duration, exact, how_far, relative
+from jobs_app.cli.format import duration, exact, how_far, one_line, relative
 from jobs_app.cli.outcome_text import compact, error_text, reason_text
 from jobs_app.cli.output import (
     Columns,
@@ -17,7 +17,10 @@ from jobs_app.cli.output import (
 from jobs_app.cli.zones import show_in
 from jobs_app.core import clock
 from jobs_app.core.states import RunState, Wait
-from jobs_app.core.text import counted, ordinal
+from jobs_app.core.text import counted, ordinal, shortened
+
+#: Longest part of the last line of an output, characters.
+MOST_OF_LINE = 200
 
 
 def print_runs(answer: Json, *, of_one_job: bool = False) -> None:
@@ -59,8 +62,8 @@ def moment(value: str | None) -> str | None:
     return f"{exact(value)} ({relative(value, at=clock.now())})" if value else None
 
 
-def print_run(item: Json) -> None:
-    """Print everything about a run that a person may want to know."""
+def print_run(item: Json, *, last_line: str | None = None) -> None:
+    """Print all about a run that helps; *last_line* is that of its output, where it says more."""
     show_in(item.get("timezone"))
     is_cancelled = item["state"] == RunState.CANCELLED
     print_fields(
@@ -94,6 +97,7 @@ def print_run(item: Json) -> None:
             "Result": compact(item.get("result")),
             "Error": error_text(item.get("error")),
             "Same error": _same_error_text(item.get("same_error")),
+            "Last line": shortened(one_line(last_line or ""), MOST_OF_LINE) or None,
             "Log": _log_text(item["id"], item.get("log") or {}),
         }
     )

@@ -77,7 +77,8 @@ def test_each_change_of_state_is_a_line_on_standard_error(server: CannedServer, 
 
 def test_a_failure_shows_the_end_of_the_log_and_the_reason(server: CannedServer, run: Run) -> None:
     error = {"type": "CommandFailed", "message": "exit code 3", "traceback": None}
-    started(server, Canned(a_run("failed", exit_code=3, error=error)))
+    log = {"bytes": 400, "truncated": False}
+    started(server, Canned(a_run("failed", exit_code=3, error=error, log=log)))
     lines = "".join(f"line {number}\n" for number in range(50)) + "\x1b[31mbad\x1b[0m\n"
     server.on("GET", f"/runs/{RUN_ID}/log", Canned(lines.encode()))
 
@@ -88,6 +89,48 @@ def test_a_failure_shows_the_end_of_the_log_and_the_reason(server: CannedServer,
     assert printed[1] == "line 31"
     assert printed[-2] == "bad"
     assert printed[-1] == f"Run {RUN_ID} failed after 2.00 s: CommandFailed: exit code 3"
+
+
+def test_a_success_shows_the_end_of_the_log_too(server: CannedServer, run: Run) -> None:
+    started(server, Canned(a_run("succeeded", log={"bytes": 9, "truncated": False})))
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"17 files\n"))
+
+    result = run("job", "run", "hello", "--wait")
+
+    assert result.stdout == f"17 files\nRun {RUN_ID} succeeded after 2.00 s.\n"
+
+
+@pytest.mark.parametrize(
+    "state, log, shown",
+    [
+        ("failed", b"one\n\x1b[31mcannot reach db host db1:5432\x1b[0m\n\n", True),
+        ("failed", b"", False),
+        ("succeeded", b"cannot reach db host db1:5432\n", False),
+    ],
+)
+def test_a_failure_is_shown_with_the_last_line_of_its_output(
+    server: CannedServer, run: Run, state: str, log: bytes, shown: bool
+) -> None:
+    answer = a_run(state, log={"bytes": len(log), "truncated": False})
+    server.on("GET", f"/runs/{RUN_ID}", Canned(answer))
+    server.on("GET", f"/runs/{RUN_ID}/log", Canned(log))
+
+    lines = run("run", "show", RUN_ID).stdout.splitlines()
+    as_json = json.loads(run("run", "show", RUN_ID, "--json").stdout)
+
+    last = [line.split(maxsplit=2)[2] for line in lines if line.startswith("Last line")]
+    assert last == (["cannot reach db host db1:5432"] if shown else [])
+    assert as_json == answer
+
+
+def test_states_are_named_with_commas_or_again(server: CannedServer, run: Run) -> None:
+    server.on("GET", "/runs", Canned({"items": [], "next_cursor": None}))
+
+    both = run("run", "list", "--state", "skipped,missed", "--state", "lost")
+    wrong = run("run", "list", "--state", "skipped,gone")
+
+    assert server.requests[-1].query["state"] == "skipped,missed,lost", both.output
+    assert (wrong.exit_code, "'gone'" in wrong.stderr) == (2, True)
 
 
 def test_json_while_waiting_is_the_finished_run_alone(server: CannedServer, run: Run) -> None:
@@ -124,7 +167,8 @@ def test_a_run_is_done_once_more_with_what_was_said_of_it(server: CannedServer, 
 
 def test_a_repetition_can_be_waited_for(server: CannedServer, run: Run) -> None:
     retried(server)
-    server.on("GET", f"/runs/{RUN_ID}", Canned(a_run("failed", exit_code=3)))
+    failed = a_run("failed", exit_code=3, log={"bytes": 4, "truncated": False})
+    server.on("GET", f"/runs/{RUN_ID}", Canned(failed))
     server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"bad\n"))
 
     result = run("run", "retry", OLD_ID, "--wait")

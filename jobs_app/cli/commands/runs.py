@@ -1,6 +1,8 @@
 """`jobs-app run`: list, show, log, cancel, retry."""
 
 import sys
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ from jobs_app.cli.completion import (
     unfinished_run_or_job_names,
 )
 from jobs_app.cli.failure import NO_SUCH, Failure
+from jobs_app.cli.format import Choices
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.outcome_text import outcome_line
@@ -29,7 +32,7 @@ from jobs_app.cli.output import (
 from jobs_app.cli.paths import job_path, run_path
 from jobs_app.cli.period_options import period_options
 from jobs_app.cli.run_ids import run_id_of, unfinished_run_id_of
-from jobs_app.cli.run_outcome import start_options, start_run
+from jobs_app.cli.run_outcome import last_lines, start_options, start_run
 from jobs_app.cli.run_view import print_run, print_runs
 from jobs_app.cli.wait import outcome_code
 from jobs_app.core.states import CancelMode, RunState, Trigger
@@ -51,8 +54,8 @@ def run() -> None:
     "--state",
     "states",
     multiple=True,
-    type=choice_of(RunState),
-    help="Only in this state; repeatable.",
+    type=Choices(RunState, "STATE,…"),
+    help="Only in one of these states: failed,lost; repeatable.",
 )
 @click.option("--trigger", type=choice_of(TRIGGERS), help="Only started by this.")
 @click.option("--by", help="Only started by this person or token, as `run show` names it.")
@@ -61,13 +64,13 @@ def run() -> None:
 @json_option
 def list_runs(
     period: dict[str, str],
-    states: tuple[str, ...],
+    states: tuple[list[str], ...],
     limit: int | None,
     as_json: bool,
     **filters: str | None,
 ) -> None:
     """List runs, the newest first."""
-    filters |= {"state": ",".join(states) or None, **period}
+    filters |= {"state": ",".join(chain.from_iterable(states)) or None, **period}
     client = connect()
     page = client.page("/runs", limit=limit, **filters)
     (print_json if as_json else print_runs)(page)
@@ -89,14 +92,23 @@ id_or_job_argument = click.argument("run_id", metavar="ID|JOB", shell_complete=r
 
 @run.command()
 @id_or_job_argument
-@json_or(print_run)
-def show(run_id: str) -> Json:
+@json_option
+def show(run_id: str, as_json: bool) -> None:
     """Show one run: its times, its attempts, its result or error, and its notifications.
 
     The name of a job means its newest run.
     """
     client = connect()
-    return client.read(run_path(run_id_of(client, run_id)))
+    answer = client.read(run_path(run_id_of(client, run_id)))
+    if as_json:
+        print_json(answer)
+        return
+    lines = []
+    if answer["state"] in (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST):
+        # The run is shown also where its log cannot be read.
+        with suppress(Failure):
+            lines = last_lines(client, answer, 1)
+    print_run(answer, last_line=lines[-1] if lines else None)
 
 
 @run.command()

@@ -149,6 +149,7 @@ def test_several_runs_are_waited_for_and_the_worst_outcome_is_the_exit_code(
 ) -> None:
     serve(server)
     failed = a_run("failed", job="a", exit_code=7, error={"type": "E", "message": "7"})
+    failed["log"] = {"bytes": 8, "truncated": False}
     server.on("GET", f"/runs/{RUN_ID}", Canned(failed))
     server.on("GET", f"/runs/{RUN_ID}/log", Canned(b"no luck\n"))
     server.on("GET", f"/runs/{OTHER_ID}", Canned(a_run("succeeded", id=OTHER_ID, job="b")))
