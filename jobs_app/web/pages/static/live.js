@@ -16,8 +16,7 @@
 
   function plan() {
     clearTimeout(timer);
-    // Not all at once: many pages that were answered together would ask together for ever.
-    timer = setTimeout(refresh, pause() * (0.8 + 0.4 * Math.random()));
+    timer = setTimeout(refresh, pause() * (0.8 + 0.4 * Math.random())); // not all pages at once
   }
 
   // Nothing moves under the pointer that is about to press, nor under a selection.
