@@ -268,8 +268,9 @@ def test_the_newest_start_explains_the_job(database: Database) -> None:
     with database.reading() as session:
         after = explain(session, job.name, None, at=NOON + HOUR)
 
-    assert before.verdict == "not_a_fire"
-    assert "When jobs-app starts." in before.sentence
+    assert before.verdict == "will_run"
+    assert "when jobs-app starts next" in before.sentence
+    assert before.run is None
     assert after.verdict == "will_run"
     assert after.run == runs_of(database, job)[0].id
 

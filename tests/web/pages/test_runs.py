@@ -137,6 +137,8 @@ def test_the_list_takes_at_most_eight_statements(
 ) -> None:
     job_id = api.make_job()["id"]
     store(*(a_run(job_id=job_id) for _ in range(60)))
+    # A thread looks at the parts of jobs-app, once in some seconds for all pages.
+    page("/me")
 
     with captured(app_database, "SELECT") as statements:
         assert page("/runs?job=nightly").status_code == 200
