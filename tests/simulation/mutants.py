@@ -122,6 +122,8 @@ _OF_JOB = (
 )
 _CANCELLABLE = "runs.state = ? OR runs.state = ? OR runs.state = ?"
 
+_ENDS = "worker.liveness.heartbeat.Heartbeat._finish_dead: "
+
 #: The guards that may be missing without harm, and the reason for each.
 HARMLESS: dict[str, str] = {
     "jobs.start._record: commits before it sends": (
@@ -254,11 +256,18 @@ HARMLESS: dict[str, str] = {
     "worker.liveness.cancellation.CancelListener._poll: "
     "time.monotonic() - run.began >= CANCEL_POLL_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
+    "runs.rescue.finish_lost: run.task == CELERY is taken for False": "it words the error",
+    "runs.rescue.finish_lost: run.task == CELERY is taken for True": "it words the error",
+    _ENDS + "is_late (no. 2) is taken for False": (
+        "programs that live are waited for no longer than SUPERVISOR_SECONDS either"
+    ),
+    _ENDS + "not is_late and self._have_programs_been_left() is taken for False": (
+        "a simulated process leaves no programs: tests/worker/liveness/test_heartbeat.py"
+    ),
     "runs.workers.give_up: bool(rowcount(session.execute(statement.values(gone_at=at))))"
     " is taken for True": _LOGGED,
 }
 
-_ENDS = "worker.liveness.heartbeat.Heartbeat._finish_dead: "
 _KEY_LOCK = "runs.concurrency._lock_key: SELECT a turn: pg_advisory_xact_lock"
 
 #: Guards that matter only without the other guard, which is removed first.
