@@ -38,7 +38,7 @@ def test_a_full_or_closed_output_is_one_sentence(
     assert done.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("is_unbuffered", ["", "1"])
+@pytest.mark.parametrize("is_unbuffered", ["", pytest.param("1", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(
     "arguments", [("job", "export"), ("job", "list", "--json"), ("run", "log", RUN_ID)]
 )

@@ -75,6 +75,7 @@ exec sleep 61
 """
 
 
+@pytest.mark.nightly
 def test_a_crowd_of_programs_is_ended_and_reaped() -> None:
     def act() -> int:
         become_subreaper()

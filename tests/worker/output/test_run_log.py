@@ -177,7 +177,7 @@ def test_short_lines_of_both_streams_in_turns_are_kept_whole(store):
     assert len(store.rows) <= SMALL_CHUNKS + 60
 
 
-@pytest.mark.parametrize("limit", [LIMIT, 1_048_576])
+@pytest.mark.parametrize("limit", [LIMIT, pytest.param(1_048_576, marks=pytest.mark.nightly)])
 def test_the_limit_counts_bytes_however_short_the_pieces_are(store, limit):
     log = RunLog(store, limit_bytes=limit)
 
