@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from jobs_app.core.errors import ConfigurationError
@@ -63,6 +65,21 @@ def test_six_processes_write_to_sqlite_and_no_update_is_lost(tmp_path: Path) -> 
             PROCESSES * WRITES
         )
     database.close()
+
+
+def test_connections_may_open_a_new_sqlite_file_at_the_same_time(tmp_path: Path) -> None:
+    def connect(engine: Engine) -> str:
+        start.wait()
+        with engine.connect() as connection:
+            return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+
+    start = threading.Barrier(6)
+    for number in range(25):
+        engines = [make_engine(f"sqlite:///{tmp_path}/{number}.db") for _ in range(6)]
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(connect, engines)) == ["wal"] * 6
+        for engine in engines:
+            engine.dispose()
 
 
 def test_a_reader_of_sqlite_is_not_blocked_by_a_writer(tmp_path: Path) -> None:
