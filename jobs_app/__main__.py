@@ -22,12 +22,19 @@ def main() -> None:
     run_command_line()
 
 
-def run_process(name: str, output: int, death_pipe: int, secrets: int) -> None:
-    """Run `jobs-app NAME` in this process, which `up` had forked; see `up.programs`."""
+def run_process(
+    name: str, output: int, death_pipe: int, secrets: int, server: int | None = None
+) -> None:
+    """Run `jobs-app NAME` in this process, which `up` had forked; see `up.programs`.
+
+    *server* is its connection to the fork server that `up` has lent it.
+    """
     _write_to(output)
     sys.argv = ["jobs-app", name]
-    # Before the secrets: the helpers of this process get none of them.
-    _start_fork_server([name])
+    if server is not None:
+        from jobs_app.core import fork_server
+
+        fork_server.use(server)
     _receive(death_pipe, secrets)
     from jobs_app.cli import main as run_command_line
 

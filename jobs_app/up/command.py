@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from jobs_app.core import start_id
 from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
 from jobs_app.core.exposure import check_host, is_loopback
-from jobs_app.core.fork_server import preload
+from jobs_app.core.fork_server import share, unshare
 from jobs_app.core.own_files import open_data_dir
 from jobs_app.core.settings import Settings
 from jobs_app.core.web_address import connect_host, link_address
@@ -57,9 +57,12 @@ READY_SECONDS = 60.0
 #: What the processes import: once for all, before they are forked.
 SHARED_MODULES = ("jobs_app.cli.shared_modules",)
 
-#: The function that each process calls (`programs.ChildProcess`), and its arguments.
-Calls = Mapping[str, tuple[str, Sequence[str]]]
-OWN_CALLS: Calls = {name: ("jobs_app.__main__:run_process", (name,)) for name in PROCESSES}
+#: The function that each process calls (`programs.ChildProcess`), its arguments, and whether it
+#: forks processes.
+Calls = Mapping[str, tuple[str, Sequence[str], bool]]
+OWN_CALLS: Calls = {
+    name: ("jobs_app.__main__:run_process", (name,), name != "web") for name in PROCESSES
+}
 #: The function that imports the user's modules to try them.
 CHECK_CALL = "jobs_app.__main__:check_imports"
 
@@ -98,8 +101,8 @@ def up(
                 announce(f"warning: {text}, or use an account of its own")
             demo_open = demo and is_loopback(settings.host)
             environment = _environment(settings, demo_open=demo_open)
-            # Meanwhile Valkey starts.
-            preload(shared_modules, environment)
+            # Valkey starts while they are imported.
+            share(shared_modules, environment)
             return _supervise(
                 settings,
                 environment,
@@ -154,14 +157,14 @@ def _supervise(
     prepared = prepare_database(environment, secrets, death_pipe, with_demo=demo)
     if prepared.demo_jobs:
         announce(f"for the demo there are the jobs {', '.join(prepared.demo_jobs)}")
-    for name, (target, arguments) in calls.items():
-        supervisor.start(
-            ChildProcess(
-                name, target, arguments, death_pipe, STOP_SIGNALS[name], environment, secrets
-            )
-        )
+    for name, (target, arguments, forks) in calls.items():
+        common = (death_pipe, STOP_SIGNALS[name], environment, secrets)
+        supervisor.start(ChildProcess(name, target, arguments, *common, forks=forks))
     if not _wait_until_ready(settings, supervisor, signals):
         return 0
+    if files is None:
+        # With --reload they are soon needed again.
+        unshare()
     link = None if prepared.key is None else link_address(settings, prepared.key)
     print_banner(settings, link=link)
     if opens_browser:

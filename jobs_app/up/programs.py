@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Protocol
 
 from jobs_app.core import handed_settings, json_log
-from jobs_app.core.fork_server import spawn
+from jobs_app.core.fork_server import lend, spawn
 from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.valkey import EmbeddedValkey
@@ -56,7 +56,8 @@ class ChildProcess:
 
     The fork server calls *target* (`module:function`) in it, with *arguments* and three
     descriptors: for its output, for `parent_death.die_with_parent`, and to read *secrets*
-    (`handed_settings.receive`), and *more_fds*. *environment* is its whole environment. Its
+    (`handed_settings.receive`), and *more_fds*. If it *forks* processes itself, a connection to
+    a fork server follows (`fork_server.use`). *environment* is its whole environment. Its
     output is copied to our standard error, each line with its name before it.
     """
 
@@ -68,6 +69,7 @@ class ChildProcess:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     more_fds: Sequence[int] = ()
+    forks: bool = False
     process: ForkedProcess | None = field(default=None, init=False)
     _has_group: bool = field(default=False, init=False)
 
@@ -76,13 +78,16 @@ class ChildProcess:
         output, output_end = os.pipe()
         secrets_end, secrets = os.pipe()
         try:
-            self.process = spawn(
-                self.target,
-                *self.arguments,
-                fds=[output_end, self.death_pipe.read_fd, secrets_end, *self.more_fds],
-                environment=self.environment,
-                title=f"jobs-app {self.name}",
-            )
+            with contextlib.ExitStack() as stack:
+                server = [stack.enter_context(lend()).fileno()] if self.forks else []
+                fds = [output_end, self.death_pipe.read_fd, secrets_end, *self.more_fds, *server]
+                self.process = spawn(
+                    self.target,
+                    *self.arguments,
+                    fds=fds,
+                    environment=self.environment,
+                    title=f"jobs-app {self.name}",
+                )
         except BaseException:
             os.close(output)
             os.close(secrets)

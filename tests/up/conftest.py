@@ -162,7 +162,8 @@ class Up:
         self.data_dir = data_dir
         self.port = free_port()
         calls = {
-            name: (stand_in.TARGET, [STAND_IN, name]) for name in ("worker", "scheduler", "web")
+            name: (stand_in.TARGET, [STAND_IN, name], False)
+            for name in ("worker", "scheduler", "web")
         }
         calls["worker"][1].extend(worker)
         self._arguments = [sys.executable, "-c", UP, json.dumps(calls), *arguments]
