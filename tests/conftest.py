@@ -28,6 +28,7 @@ from tests.servers import (
     SharedDirectory,
     ValkeyServer,
 )
+from tests.temporary_files import use_memory
 
 MIGRATED_TEMPLATE = "migrated"
 #: Tests that mostly wait, for processes and for time to pass, and how long one takes, seconds.
@@ -102,6 +103,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.chaos_seconds = NIGHTLY_CHAOS_SECONDS if is_nightly else CHAOS_SECONDS
     # The workers of pytest-xdist inherit the variable from the process that started them.
     if "PYTEST_XDIST_WORKER" not in os.environ:
+        if not is_nightly:
+            use_memory()
         config.stash[SHARED_DIRECTORY] = SharedDirectory()
         os.environ[SHARED_DIRECTORY_VARIABLE] = str(config.stash[SHARED_DIRECTORY].path)
         # An installation without a data directory of its own writes nothing into the home.
