@@ -145,6 +145,7 @@ def test_up_is_the_command_of_that_name(checkout: Path, tmp_path: Path) -> None:
     assert done.stdout.rstrip("\n").split("|")[2:] == ["up", "--demo"]
 
 
+@pytest.mark.nightly
 def test_the_command_takes_the_place_of_the_shell_and_gets_its_signals(checkout: Path) -> None:
     process = subprocess.Popen(
         [checkout / "run", "jobs-app", "wait"],
@@ -185,6 +186,7 @@ def test_changed_constraints_are_installed(checkout: Path) -> None:
     assert [INSTALLING in call.stderr for call in calls] == [True, False]
 
 
+@pytest.mark.nightly
 def test_an_interrupted_installation_is_done_again_from_the_start(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path / "checkout")
     process = subprocess.Popen(
@@ -229,6 +231,7 @@ def test_a_slow_installation_shows_that_it_works_until_ctrl_c_ends_it(
     assert process.wait(timeout=10) == 130
 
 
+@pytest.mark.nightly
 def test_the_tools_of_the_tests_are_announced_since_up_runs_beside_them(
     checkout_with_pip: Path,
 ) -> None:

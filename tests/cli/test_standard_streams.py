@@ -24,7 +24,9 @@ def jobs_app(*arguments: str | bytes, before: str = "", shell: str = "", **varia
     )
 
 
-@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "<&- >&-"])
+@pytest.mark.parametrize(
+    "redirection", [">/dev/full", pytest.param(">&-", marks=pytest.mark.nightly), "<&- >&-"]
+)
 @pytest.mark.parametrize("arguments", [("job", "list"), ("job", "list", "--json"), ("--help",)])
 def test_a_full_or_closed_output_is_one_sentence(
     server: CannedServer, redirection: str, arguments: tuple[str, ...]
@@ -70,7 +72,7 @@ def test_an_error_that_cannot_be_written_keeps_a_documented_code(server: CannedS
         assert b"Traceback" not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.nightly)])
 def test_characters_that_the_output_lacks_are_escaped(server: CannedServer, encoding: str) -> None:
     server.on("GET", "/jobs", page(a_job(name="x\u6f22")))
 

@@ -41,8 +41,16 @@ main()
 @pytest.mark.parametrize(
     "command, place",
     [
-        pytest.param("web", ("waitress.server", "TcpWSGIServer", "run"), id="web"),
-        pytest.param("worker", ("celery.apps.worker", "Worker", "start"), id="worker"),
+        pytest.param(
+            *("web", ("waitress.server", "TcpWSGIServer", "run")),
+            id="web",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            *("worker", ("celery.apps.worker", "Worker", "start")),
+            id="worker",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(
             "scheduler",
             ("jobs_app.scheduler.beat", "JobsScheduler", "tick"),

@@ -34,9 +34,14 @@ CODE = {
     "disabled": "ours.disabled = True",
     "not passed on": "logging.getLogger('jobs_app').propagate = False",
 }
+#: Those that the default profile tries, each in a process of its own.
+USUAL = {"dictConfig", "disable", "an error handler"}
 
 
-@pytest.mark.parametrize("what", CODE)
+@pytest.mark.parametrize(
+    "what",
+    [name if name in USUAL else pytest.param(name, marks=pytest.mark.nightly) for name in CODE],
+)
 def test_our_lines_are_written_once(what: str) -> None:
     program = PROGRAM.format(code=CODE[what])
 

@@ -54,7 +54,10 @@ def log_of(installation: Installation, run: Run) -> str:
 
 @pytest.mark.parametrize(
     "database_url, pool",
-    [("sqlite", "prefork"), ("postgresql", "threads")],
+    [
+        ("sqlite", "prefork"),
+        pytest.param("postgresql", "threads", marks=pytest.mark.nightly),
+    ],
     indirect=["database_url"],
 )
 def test_whatever_a_task_returns_or_raises_its_run_ends_and_says_what_it_was(

@@ -71,6 +71,7 @@ def most_at_once(found: list[tuple[datetime, datetime]]) -> int:
     return max(sum(begin <= at < end - slack for begin, end in found) for at, _ in found)
 
 
+@sqlite_nightly
 @pytest.mark.timeout(120)
 def test_workers_hand_a_place_over_at_once_and_take_no_more_than_there_are(
     installation: Installation,

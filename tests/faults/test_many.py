@@ -23,7 +23,8 @@ TASK = "tests.faults.bad_tasks.leaves_a_mark"
 @pytest.mark.parametrize(
     "database_url, pool, count",
     [
-        ("postgresql", "prefork", 1_000),
+        ("postgresql", "prefork", 400),
+        pytest.param("postgresql", "prefork", 1_000, marks=pytest.mark.nightly),
         pytest.param("postgresql", "prefork", 10_000, marks=pytest.mark.chaos),
         pytest.param("sqlite", "prefork", 10_000, marks=pytest.mark.chaos),
         pytest.param("postgresql", "threads", 10_000, marks=pytest.mark.chaos),

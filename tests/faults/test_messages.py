@@ -366,6 +366,7 @@ def test_variables_of_celery_change_nothing(
     installation.wait_for_runs(job, 2)
 
 
+@pytest.mark.nightly
 @on_sqlite
 def test_celerys_own_tools_find_each_worker_of_a_machine(installation: Installation) -> None:
     celery = [sys.executable, "-m", "celery", "-A", "jobs_app.celery_app"]

@@ -69,6 +69,7 @@ def test_installations_with_prefixes_of_their_own_do_not_know_of_each_other(
             assert [worker.messages_dropped for worker in session.query(Worker)] == [0]
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_installations_that_share_a_prefix_lose_and_double_nothing_and_one_of_them_says_so(
     make_pair: Callable[[str, str], list[Installation]], own_valkey: ValkeyServer

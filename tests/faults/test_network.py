@@ -80,6 +80,7 @@ def narrow(wire: Proxy) -> None:
     wire.bytes_per_second = 8_000
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("spoil", [slow, pytest.param(narrow, marks=pytest.mark.chaos)])
 def test_a_slow_wire_delays_and_loses_nothing(wires: Wires, spoil: Callable[[Proxy], None]) -> None:
     installation = wires.installation

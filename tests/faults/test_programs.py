@@ -130,7 +130,9 @@ def test_a_pool_process_that_somebody_kills_takes_its_programs_along(
     assert not any(map(is_alive, pids))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method", ["fork", pytest.param("spawn", marks=pytest.mark.nightly), "forkserver"]
+)
 def test_a_task_may_divide_its_work_among_processes(worker: Installation, method: str) -> None:
     for _ in range(2):
         run_id = start(worker, "divides", method=method)

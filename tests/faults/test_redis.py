@@ -67,7 +67,7 @@ def demoted(valkey: ValkeyServer) -> None:
         pytest.param("sqlite", emptied, EMPTIED_SECONDS, marks=pytest.mark.nightly),
         ("postgresql", wiped, BACK_SECONDS),
         ("sqlite", killed, BACK_SECONDS),
-        ("postgresql", frozen, BACK_SECONDS),
+        pytest.param("postgresql", frozen, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("sqlite", full, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("postgresql", demoted, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("sqlite", away, BACK_SECONDS, marks=pytest.mark.chaos),

@@ -28,6 +28,7 @@ MAIN_SECONDS = 20.0
 THAW_SECONDS = 0.5
 
 
+@pytest.mark.nightly
 @sqlite_nightly
 @pytest.mark.timeout(180)
 def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
@@ -253,6 +254,7 @@ def test_a_job_that_kills_its_worker_each_time_ends_after_its_attempts_and_harms
     assert all(run.attempt == 1 for run in installation.runs(healthy))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.timeout(150)
 def test_workers_that_are_restarted_in_turn_under_load_lose_no_run_shorter_than_the_grace(

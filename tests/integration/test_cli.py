@@ -169,6 +169,7 @@ def test_a_pause_is_seen_and_lifted(run: Run) -> None:
     assert answer(run("job", "show", "rests", "--json"))["state"] == "active"
 
 
+@pytest.mark.nightly
 def test_an_exported_job_can_be_created_again(run: Run, tmp_path: Path) -> None:
     run("job", "create", "original", "--command", "date", "--every", "5m", "--jitter", "10s")
     document = tmp_path / "job.json"

@@ -69,8 +69,15 @@ def refuses_nothing_for_a_form_that_the_document_allows(
         assert error["code"] not in FORM or is_own or is_beyond, error
 
 
-#: They take the whole document of a job, as POST /jobs does: their boundary values are nightly.
-SAME_BODY = ("PUT /api/v1/jobs/{name}", "PATCH /api/v1/jobs/{name}", "POST /api/v1/apply")
+#: They take the document that a POST takes: their boundary values are nightly.
+SAME_BODY = (
+    "PUT /api/v1/jobs/{name}",
+    "PATCH /api/v1/jobs/{name}",
+    "POST /api/v1/apply",
+    "PATCH /api/v1/channels/{name}",
+    "PATCH /api/v1/people/{name}",
+    "POST /start-task",
+)
 
 NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
