@@ -14,7 +14,8 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import Worker
 from jobs_app.jobs.document import Definition
 from jobs_app.runs import outbox, status
-from jobs_app.secrets import redaction, references, store
+from jobs_app.secrets import references, store
+from jobs_app.secrets.command_secrets import plain_secrets
 from jobs_app.tasks import registry
 
 #: Arguments of a task that runs commands on which the effect of the command depends.
@@ -191,9 +192,17 @@ def _secrets(job: Definition) -> set[str]:
 def _secret_warnings(job: Definition, deleted: set[str]) -> Iterator[str]:
     for name in sorted(_secrets(job) & deleted):
         yield f"There is no secret {name!r} any more: its runs will fail."
-    for place in redaction.literal_secrets(job.kwargs):
+    places, in_command = plain_secrets(job.task, job.kwargs)
+    for place in places:
         yield (
             f"{place} looks like a secret, or has one in an address, and whoever may read the job"
             " can read it: store it with `jobs-app secret set NAME`, and refer to it as"
             f" {references.OPENING}NAME}}."
+        )
+    if in_command:
+        yield (
+            f"The command has a secret in plain text ({', '.join(in_command)}), and whoever may"
+            " read the job can read it: store it with `jobs-app secret set NAME`, give it to the"
+            f' command as env {{"VARIABLE": "{references.OPENING}NAME}}"}}, and write $VARIABLE in'
+            " it."
         )

@@ -18,8 +18,8 @@ from jobs_app.jobs.doctor.findings import Finding, Level
 from jobs_app.jobs.zone_changes import MovedFires, moved_by_present_data, zone_versions
 from jobs_app.runs import status
 from jobs_app.schedules import zone_data
+from jobs_app.secrets.command_secrets import plain_secrets
 from jobs_app.secrets.encryption import load_cipher
-from jobs_app.secrets.redaction import literal_secrets
 from jobs_app.secrets.rotation import ENCRYPTED_COLUMNS
 
 #: Queues that are looked at.
@@ -201,18 +201,25 @@ def _moved(one: MovedFires) -> str:
 
 
 def secrets(session: Session) -> Iterator[Finding]:
-    """Yield a warning for jobs with arguments that look like passwords in plain text."""
-    living = select(Job.name, Job.kwargs).where(Job.deleted_at.is_(None)).order_by(Job.name)
+    """Yield a warning for jobs with passwords in plain text, in arguments or in a command."""
+    columns = (Job.name, Job.task, Job.kwargs)
+    living = select(*columns).where(Job.deleted_at.is_(None)).order_by(Job.name)
     rows = session.execute(living.execution_options(yield_per=500))
-    found = [f"{row.name} ({paths[0]})" for row in rows if (paths := literal_secrets(row.kwargs))]
+    found = [
+        f"{name} ({', '.join([*places[:1], *(f'{one} in the command' for one in in_command)])})"
+        for name, task, kwargs in rows
+        for places, in_command in [plain_secrets(task, kwargs)]
+        if places or in_command
+    ]
     if found:
         verb = "has" if len(found) == 1 else "have"
         yield Finding(
             "secrets",
             Level.WARNING,
-            f"{counted(len(found), 'job')} {verb} a password or a token in plain arguments:"
+            f"{counted(len(found), 'job')} {verb} a password or a token in plain text:"
             f" {listed(found, most=NAMED)}.",
-            "Store it: jobs-app secret set NAME, and write ${secret:NAME} in its place.",
+            "Store it: jobs-app secret set NAME, and write ${secret:NAME} in its place. For a"
+            " command, write it in env, and $VARIABLE in the command.",
         )
 
 
