@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, current_app, g, has_request_context, request
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -48,8 +48,8 @@ METRICS_READER = Principal(
 
 REQUEST_ID = "X-Request-Id"
 
-#: The key of the audit of failed sign-ins in the extensions of an application.
-SIGN_INS = "jobs_app_sign_ins"
+#: The keys of the audit and of the log of failed sign-ins in the extensions of an application.
+SIGN_INS, SIGN_IN_LOG = "jobs_app_sign_ins", "jobs_app_sign_in_log"
 
 
 def register(app: Flask, *, open_to_machine: Mapping[str, Principal]) -> None:
@@ -60,7 +60,8 @@ def register(app: Flask, *, open_to_machine: Mapping[str, Principal]) -> None:
     *open_to_machine* without a token, as the callers that it names.
     """
     json_log.add_context(_log_context)
-    failures, refused = SignInLog(), RefusalAudit()
+    failures = app.extensions[SIGN_IN_LOG] = SignInLog()
+    refused = RefusalAudit()
     failed_sign_ins = app.extensions[SIGN_INS] = SignInAudit()
     refusals.register(app, refused)
 
@@ -90,6 +91,19 @@ def register(app: Flask, *, open_to_machine: Mapping[str, Principal]) -> None:
         if "request_id" in g:
             response.headers[REQUEST_ID] = g.request_id
         return response
+
+
+def caller_of_open_route() -> Principal | None:
+    """Return the caller of a route without a token who sent a valid one all the same, else None.
+
+    A token that is not valid is noted as on any other route.
+    """
+    if not _sent_token():
+        return None
+    try:
+        return _principal(current_app.extensions[SIGN_IN_LOG], at=clock.now())
+    except (Unauthenticated, SQLAlchemyError):
+        return None
 
 
 def _log_context() -> Mapping[str, object]:

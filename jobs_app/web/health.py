@@ -8,6 +8,7 @@ from flask_openapi3 import Tag
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from jobs_app.accounts.permissions import Action, allows
 from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
 from jobs_app.db import revisions
@@ -16,6 +17,7 @@ from jobs_app.jobs.redbeat_entries import shared_prefix
 from jobs_app.runs.status import last_tick, unserved, worker_problems
 from jobs_app.web import extension
 from jobs_app.web.api.late_blueprint import LateBlueprint
+from jobs_app.web.auth import caller_of_open_route
 from jobs_app.web.session import session
 
 api = LateBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For probes.")])
@@ -45,6 +47,9 @@ class Readiness(BaseModel):
     database, or it takes no writes, as on a full disk (tried every 15 seconds).
     `unavailable`: the database cannot be used. `warnings` of Redis change no status: it works,
     but others may read or lose what it holds.
+
+    Without a token that may read, and for one that is limited to tags, a check has its `status`
+    only: what it names (queues, workers, modules, versions) is for readers.
     """
 
     status: str
@@ -62,7 +67,7 @@ def readyz() -> Response:
     """Tell whether requests can be served: 503 only if the database cannot be used.
 
     Without Redis, jobs are still stored and fires still recorded: that is `degraded`,
-    with 200.
+    with 200. A token is not needed; one that may read gets also what each check names.
     """
     now = clock.now()
     database, is_usable = _database()
@@ -90,9 +95,17 @@ def readyz() -> Response:
         are_ok = database["status"] == redis == "ok"
         is_well = are_ok and is_ticking and are_served and are_well and not broken
         status = "ready" if is_well else "degraded"
+    if not (is_usable and _is_reader()):
+        checks = {name: {"status": check["status"]} for name, check in checks.items()}
     response = jsonify({"status": status, "checks": checks})
     response.status_code = 200 if is_usable else 503
     return response
+
+
+def _is_reader() -> bool:
+    """Tell whether the caller may know what the checks name; only a database that answers knows."""
+    caller = caller_of_open_route()
+    return caller is not None and caller.tags is None and allows(caller, Action.READ)
 
 
 def _database() -> tuple[dict[str, Any], bool]:

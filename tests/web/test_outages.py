@@ -214,6 +214,23 @@ def test_readyz_names_each_part(api: Api) -> None:
     assert checks["imports"]["status"] == "ok"
 
 
+def test_readyz_names_what_is_wrong_to_readers_only(
+    app: Flask, api: Api, api_of: Callable[..., Api]
+) -> None:
+    api.make_job("a", queue="payroll")
+    limited, writer = api_of("viewer", tags=("billing",)), api_of("editor", scopes=("write",))
+    others = [limited, writer, Api(app, "jobs_unknown")]
+
+    named = api_of("viewer").get("//readyz").json
+    answers = [one.get("//readyz") for one in others] + [app.test_client().get("/readyz")]
+
+    assert named["checks"]["queues"] == {"status": "no worker", "unserved": ["payroll"]}
+    assert "revision" in named["checks"]["database"]
+    statuses = {name: {"status": check["status"]} for name, check in named["checks"].items()}
+    for answer in answers:
+        assert (answer.status_code, answer.json) == (200, {**named, "checks": statuses})
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_full_disk_is_named_by_readyz_and_by_the_answer_to_a_write(
     api: Api, monkeypatch: pytest.MonkeyPatch

@@ -98,8 +98,11 @@ def problems(*statuses: int, body: bool = False) -> Responses:
     }
 
 
-#: Paths without a token.
-OPEN_PATHS = ("/healthz", "/readyz")
+#: Paths without a token, and what the document says of one there.
+OPEN_PATHS: dict[str, list[dict[str, list[str]]]] = {
+    "/healthz": [],
+    "/readyz": [{}, {"bearerAuth": []}],
+}
 
 #: Paths that answer with text unless the client asks for JSON.
 TEXT_PATHS = ("/api/v1/runs/{run_id}/log",)
@@ -114,9 +117,9 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     """Return flask-openapi3's document, completed with what that library cannot express."""
     document = deepcopy(document)
     schemas = document["components"]["schemas"]
-    for path in OPEN_PATHS:
+    for path, security in OPEN_PATHS.items():
         # An empty list says "no token"; flask-openapi3 leaves it out.
-        document["paths"][path]["get"]["security"] = []
+        document["paths"][path]["get"]["security"] = security
     for path in TEXT_PATHS:
         content = document["paths"][path]["get"]["responses"]["200"]["content"]
         content["text/plain"] = {"schema": {"type": "string"}}
