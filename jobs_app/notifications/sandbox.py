@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NoReturn
 
+from jobs_app.core.network_allowlist import OwnServer
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 _CONNECT_EVENTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -32,10 +33,16 @@ class Sandbox:
     def __init__(self, policy: NetworkPolicy, *, closed_folders: Iterable[str]) -> None:
         self.violations: list[str] = []
         self._policy = policy
+        self._named: tuple[OwnServer, ...] | None = ()
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in closed_folders)
         # A connection knows only its address, but an allowlist entry may be for a name: keep the
         # names that were looked up.
         self._names: set[str] = set()
+
+    def begin(self, named: tuple[OwnServer, ...] | None) -> None:
+        """Begin a message; *named* are the servers that Sentinels name, None if none answers."""
+        self.violations.clear()
+        self._named = named
 
     def install(self) -> None:
         """Apply the sandbox for the rest of the process's life."""
@@ -81,21 +88,31 @@ class Sandbox:
 
     def _own_refusal(self, address: str, port: int) -> str | None:
         """Return why one of jobs-app's own servers is refused, None if it is none of them."""
-        for server in self._policy.own:
+        if self._named is None:
+            reasons = [
+                self._policy.unknown_servers_refusal(ip_address(address), host=name, port=port)
+                for name in self._names_of(address)
+            ]
+            if all(reasons):
+                return reasons[0]
+        for server in (*self._policy.own, *(self._named or ())):
             if server.port != port:
                 continue
             server_addresses = list(map(ip_address, _known_addresses(server.host)))
-            # Any name that resolves to the address may be the allowed one.
-            names = [name for name in tuple(self._names) if address in _known_addresses(name)]
             reasons = [
                 self._policy.own_server_refusal(
                     ip_address(address), server, server_addresses, host=name
                 )
-                for name in names or [address]
+                for name in self._names_of(address)
             ]
             if all(reasons):
                 return reasons[0]
         return None
+
+    def _names_of(self, address: str) -> list[str]:
+        """Return the names that resolve to *address*: any may be the allowed one. Else itself."""
+        names = [name for name in tuple(self._names) if address in _known_addresses(name)]
+        return names or [address]
 
     def _refusal(self, address: str, port: int, *, host: str = "") -> str | None:
         return self._policy.refusal(ip_address(address), host=host, port=port)

@@ -38,7 +38,7 @@ def main(requests_fd: int, answers_fd: int) -> None:
     policy = NetworkPolicy(
         bool(options.get("allows_private")),
         parse_allowlist(options.get("http_allow", "")),
-        tuple(OwnServer(**server) for server in options.get("own_servers", ())),
+        _servers(options.get("own_servers", ())) or (),
     )
     sandbox = Sandbox(policy, closed_folders=options.get("closed_folders", ()))
     sandbox.install()
@@ -46,12 +46,16 @@ def main(requests_fd: int, answers_fd: int) -> None:
     for line in requests:
         request = json.loads(line)
         signal.alarm(int(request["seconds"]) + ALARM_GRACE_SECONDS)
-        sandbox.violations.clear()
+        sandbox.begin(_servers(request.get("named_servers", ())))
         error = _send(request, policy)
         signal.alarm(0)
         _answer(
             answers, {"error": sandbox.violations[0] if error and sandbox.violations else error}
         )
+
+
+def _servers(objects: list[dict[str, Any]] | None) -> tuple[OwnServer, ...] | None:
+    return None if objects is None else tuple(OwnServer(**one) for one in objects)
 
 
 def _answer(answers: Any, answer: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from jobs_app.core.fork_server import plain_environment, spawn
 from jobs_app.core.forked_process import ForkedProcess
 from jobs_app.core.secret_files import CONTAINER_DIRECTORY, SECRETS_DIRECTORIES
 from jobs_app.core.settings import Settings
+from jobs_app.tasks.installation_policy import sentinel_look_up
 
 #: How long one message may take, seconds.
 SEND_SECONDS = 10.0
@@ -54,6 +55,7 @@ class SenderProcess:
             "own_servers": [asdict(server) for server in settings.own_servers],
             "closed_folders": closed_folders(settings),
         }
+        self._look_up_own = sentinel_look_up(settings)
         self._process: ForkedProcess | None = None
         self._requests = self._answers = -1
         self._buffer = b""
@@ -64,7 +66,7 @@ class SenderProcess:
         try:
             if self._process is None:
                 self._start()
-            self._write(asdict(request))
+            self._write(asdict(request) | self._named_servers())
             answer = self._answer(request.seconds + ANSWER_GRACE_SECONDS)
         except (OSError, ValueError):
             self.close()
@@ -74,6 +76,11 @@ class SenderProcess:
             return f"No answer within {request.seconds:g} s."
         error = answer.get("error")
         return None if error is None else str(error)
+
+    def _named_servers(self) -> dict[str, Any]:
+        """Return the servers that the Sentinels name now, for the rules; null if none answers."""
+        servers = () if self._look_up_own is None else self._look_up_own()
+        return {"named_servers": None if servers is None else list(map(asdict, servers))}
 
     def interrupt(self) -> None:
         """Kill the process from another thread; its own thread notices and closes. Send no more."""

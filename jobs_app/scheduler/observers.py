@@ -6,7 +6,7 @@ from jobs_app.db.engine import Database
 from jobs_app.scheduler.heartbeat_url import HeartbeatUrl
 from jobs_app.scheduler.metrics_thread import MetricsThread
 from jobs_app.scheduler.trace_export import TraceExport
-from jobs_app.tasks.network_policy import NetworkPolicy
+from jobs_app.tasks.installation_policy import http_policy
 
 
 class Observers:
@@ -15,7 +15,7 @@ class Observers:
     def __init__(self, database: Database, settings: Settings) -> None:
         #: What this process counts for /metrics.
         self.counts = PendingCounts()
-        policy = NetworkPolicy.of(settings)
+        policy = http_policy(settings)
         self._traces: TraceExport | None = None
         if settings.otlp_url is not None:
             self._traces = TraceExport(settings.otlp_url, policy)

@@ -3,11 +3,10 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from jobs_app.core.network_addresses import (
     Address,
@@ -16,39 +15,23 @@ from jobs_app.core.network_addresses import (
     is_nowhere,
     is_private,
 )
-from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer, parse_allowlist
+from jobs_app.core.network_allowlist import AllowlistEntry, OwnServer
 from jobs_app.tasks.context import HttpFailed
-
-if TYPE_CHECKING:  # the process that sends notifications starts without pydantic
-    from jobs_app.core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
     """The rules for calls of an installation; `own` are the servers that it uses itself.
 
-    `setting` names the setting of the allowlist, for people.
+    `look_up_own` returns more of these at the time of a call, None if nobody knows them just
+    then. `setting` names the setting of the allowlist, for people.
     """
 
     allows_private: bool = False
     allowlist: tuple[AllowlistEntry, ...] = ()
     own: tuple[OwnServer, ...] = ()
     setting: str = "JOBS_HTTP_ALLOW"
-
-    @classmethod
-    def of(cls, settings: "Settings") -> "NetworkPolicy":
-        """Return the policy of an installation."""
-        return cls(settings.allow_private_addresses, settings.http_allowlist, settings.own_servers)
-
-    @classmethod
-    def of_brokers(cls, settings: "Settings") -> "NetworkPolicy":
-        """Return the policy of an installation for brokers of `celery` tasks."""
-        return cls(
-            settings.allow_private_addresses,
-            parse_allowlist(settings.celery_allow),
-            settings.own_servers,
-            "JOBS_CELERY_ALLOW",
-        )
+    look_up_own: Callable[[], Collection[OwnServer] | None] | None = None
 
     def refusal(self, address: Address, *, host: str = "", port: int = 0) -> str | None:
         """Return why *address* of *host* may not be called, None if it may.
@@ -106,6 +89,22 @@ class NetworkPolicy:
             "with its host and port"
         )
 
+    def unknown_servers_refusal(self, address: Address, *, host: str, port: int) -> str | None:
+        """Return why *address* may not be called while nobody knows which servers are our own.
+
+        None if it may: public addresses, and what the allowlist names with its port.
+        """
+        forms = [address, *embedded_ipv4(address)]
+        is_near = any(is_private(form) or _is_of_this_machine(form) for form in forms)
+        is_allowed = any(
+            entry.port == port and entry.covers(host, port, form)
+            for entry in self.allowlist
+            for form in forms
+        )
+        if not is_near or is_allowed:
+            return None
+        return "private, and no Sentinel of JOBS_REDIS_URL answers which servers are jobs-app's own"
+
     async def checked_addresses(self, host: str, port: int) -> list[Address]:
         """Return the addresses of *host*; call these, because a second look-up may differ.
 
@@ -117,7 +116,14 @@ class NetworkPolicy:
             if reason is not None:
                 which = "it" if host == str(address) else str(address)
                 raise HttpFailed(f"{host} may not be called: {which} is {reason}.")
-        for server in self.own:
+        more = () if self.look_up_own is None else await asyncio.to_thread(self.look_up_own)
+        if more is None:
+            for address in addresses:
+                reason = self.unknown_servers_refusal(address, host=host, port=port)
+                if reason is not None:
+                    detail = f"{host} may not be called now: it is {reason}."
+                    raise HttpFailed(detail, may_pass=True)
+        for server in (*self.own, *(more or ())):
             if server.port == port:
                 servers = await asyncio.wrap_future(_look_up(server.host, port))
                 for address in addresses:

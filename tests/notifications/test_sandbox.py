@@ -96,6 +96,39 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
     assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
 
 
+@pytest.mark.parametrize(
+    "named, host, violation",
+    [
+        ("(OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9),)", "127.0.0.1", "own server"),
+        ("(OwnServer('JOBS_REDIS_URL', '127.0.0.1', 10),)", "127.0.0.1", None),
+        ("None", "127.0.0.1", "no Sentinel of JOBS_REDIS_URL answers"),
+        ("None", "8.8.8.8", None),
+    ],
+)
+def test_a_notification_does_not_reach_the_servers_that_sentinels_name(
+    named: str, host: str, violation: str | None
+) -> None:
+    program = (
+        "import socket\n"
+        "from jobs_app.notifications.sandbox import Sandbox\n"
+        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
+        "from jobs_app.core.network_allowlist import OwnServer\n"
+        "sandbox = Sandbox(NetworkPolicy(True), closed_folders=[])\n"
+        "sandbox.install()\n"
+        f"sandbox.begin({named})\n"
+        "client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        f"try:\n    client.connect(({host!r}, 9))\nexcept OSError:\n    pass\n"
+        "print(sandbox.violations)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (violation in done.stdout) if violation else (done.stdout == "[]\n")
+
+
 def test_an_allowed_name_opens_no_other_address() -> None:
     program = (
         "import socket\n"

@@ -9,6 +9,7 @@ from jobs_app.core.settings import Settings
 from jobs_app.tasks.celery_connection import broker_connection, redis_connection
 from jobs_app.tasks.celery_server import celery_server
 from jobs_app.tasks.context import CeleryFailed
+from jobs_app.tasks.installation_policy import broker_policy
 from jobs_app.tasks.network_policy import NetworkPolicy
 from tests.servers import ValkeyServer
 from tests.tasks.amqp_broker import AmqpBroker
@@ -54,7 +55,7 @@ def test_the_certificate_of_an_encrypted_redis_is_checked():
 @pytest.mark.parametrize("scheme", ["amqp", "redis", "rediss", "amqps"])
 def test_a_private_address_is_not_called_unless_it_is_allowed(scheme):
     with pytest.raises(CeleryFailed, match="may not be called") as failure:
-        connect(f"{scheme}://127.0.0.1:1", NetworkPolicy.of_brokers(Settings()))
+        connect(f"{scheme}://127.0.0.1:1", broker_policy(Settings()))
 
     assert not failure.value.may_pass
 

@@ -1,10 +1,12 @@
 """The addresses that a job may call."""
 
+import asyncio
 from ipaddress import ip_address
 
 import pytest
 
-from jobs_app.core.network_allowlist import parse_allowlist
+from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
+from jobs_app.tasks.context import HttpFailed
 from jobs_app.tasks.network_policy import NetworkPolicy
 
 
@@ -75,3 +77,40 @@ def test_an_allowlist_allows_what_it_names_and_metadata_only_by_address(
     reason = policy.refusal(ip_address(address), host=host or address, port=80)
 
     assert (reason is None) == is_allowed
+
+
+def test_own_servers_are_looked_up_at_the_time_of_a_call():
+    known = [OwnServer("JOBS_REDIS_URL", "127.0.0.1", 6380)]
+    policy = NetworkPolicy(allows_private=True, look_up_own=lambda: known)
+
+    with pytest.raises(HttpFailed, match="own server of JOBS_REDIS_URL") as failure:
+        asyncio.run(policy.checked_addresses("127.0.0.1", 6380))
+    elsewhere = asyncio.run(policy.checked_addresses("127.0.0.1", 6381))
+
+    assert not failure.value.may_pass
+    assert elsewhere == [ip_address("127.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    "host, entries, is_refused",
+    [
+        ("10.0.0.1", "", True),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("10.0.0.1", "10.0.0.1:6379", False),
+        ("192.88.99.1", "", True),
+        ("8.8.8.8", "", False),
+    ],
+)
+def test_while_nobody_knows_the_own_servers_private_ones_are_not_called(host, entries, is_refused):
+    allowlist = parse_allowlist(entries)
+    policy = NetworkPolicy(allows_private=True, allowlist=allowlist, look_up_own=lambda: None)
+
+    async def call():
+        return await policy.checked_addresses(host, 6379)
+
+    if is_refused:
+        with pytest.raises(HttpFailed, match="no Sentinel of JOBS_REDIS_URL answers") as failure:
+            asyncio.run(call())
+        assert failure.value.may_pass
+    else:
+        assert asyncio.run(call()) == [ip_address(host)]

@@ -32,7 +32,7 @@ from jobs_app.tasks.context import (
     TimedOut,
     current_run,
 )
-from jobs_app.tasks.network_policy import NetworkPolicy
+from jobs_app.tasks.installation_policy import broker_policy
 
 #: The run looks this often whether it must stop, seconds.
 POLL_SECONDS = 0.2
@@ -139,7 +139,7 @@ def celery(
         terminate: Whether a cancel or a time limit ends the task if it has begun.
     """
     context = current_run.get()
-    policy = NetworkPolicy.of_brokers(context.settings or Settings())
+    policy = broker_policy(context.settings or Settings())
     client = CeleryClient(_server("broker", broker), policy)
     results = _results(context, client, result_backend)
     message = _message(context, results, task, args or [], kwargs or {}, queue, priority)

@@ -22,7 +22,7 @@ from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import HttpFailed, RunContext, TimedOut, current_run
 from jobs_app.tasks.http_client import Answer, HttpClient
 from jobs_app.tasks.http_request import Request, checked_url, port_of
-from jobs_app.tasks.network_policy import NetworkPolicy
+from jobs_app.tasks.installation_policy import http_policy
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -182,7 +182,7 @@ def http(
     request = _first_request(context, url, method, headers or {}, body, json)
     limit_bytes = min(max_response_bytes, settings.http_response_limit_bytes)
     client = HttpClient(
-        policy=NetworkPolicy.of(settings),
+        policy=http_policy(settings),
         timeout_seconds=timeout_seconds,
         expected=frozenset(expect_status or range(200, 300)),
         log=lambda line: context.log.write("stdout", f"{line}\n".encode()),
@@ -276,7 +276,7 @@ def _refused_outright(url: str, settings: Settings) -> str | None:
         parsed = checked_url(url)
     except HttpFailed:
         return None
-    return NetworkPolicy.of(settings).literal_refusal(parsed.host, port_of(parsed))
+    return http_policy(settings).literal_refusal(parsed.host, port_of(parsed))
 
 
 async def _unless_stopped(

@@ -18,7 +18,7 @@ from jobs_app.notifications import channels, history
 from jobs_app.notifications.channel_input import MIN_SECRET_LENGTH, NAME, ChannelInput, Webhook
 from jobs_app.notifications.rules import DEFAULT_EVENTS
 from jobs_app.secrets.encryption import Cipher, load_cipher
-from jobs_app.tasks.network_policy import NetworkPolicy
+from jobs_app.tasks.installation_policy import http_policy
 from jobs_app.web import extension
 from jobs_app.web.api import pagination, preconditions
 from jobs_app.web.api.late_blueprint import LateBlueprint
@@ -265,7 +265,7 @@ def _answer(channel: NotificationChannel) -> Response:
 
 
 def _saved(channel: NotificationChannel, fields: ChannelInput) -> Response:
-    warnings = fields.warnings(NetworkPolicy.of(extension.current().settings))
+    warnings = fields.warnings(http_policy(extension.current().settings))
     return versioned(as_json(ChannelOut, channel) | {"warnings": warnings}, channel.version)
 
 
