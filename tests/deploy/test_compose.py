@@ -278,7 +278,11 @@ def test_valkey_starts_as_compose_starts_it(services, secrets: Path, tmp_path: P
         "/run/secrets/valkey_conf": str(secrets / "valkey_conf"),
         "/data": str(tmp_path),
     }
-    command = [places.get(word, word) for word in services["valkey"]["command"]]
+    # Compose fills in the defaults of variables.
+    command = [
+        re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", places.get(word, word))
+        for word in services["valkey"]["command"]
+    ]
     server = subprocess.Popen(
         [*command, "--port", str(port), "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
     )
@@ -289,6 +293,10 @@ def test_valkey_starts_as_compose_starts_it(services, secrets: Path, tmp_path: P
 
         assert client.config_get("appendonly") == {"appendonly": "yes"}
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        # A full one refuses messages before the limit of the container kills it.
+        most = int(str(client.config_get("maxmemory")["maxmemory"]))
+        limit = re.sub(r".*:-(\d+)m\}", r"\1", services["valkey"]["mem_limit"])
+        assert 0 < most <= 0.8 * int(limit) * 2**20
         with redis.Redis(port=port) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
         assert password.encode() not in Path(f"/proc/{server.pid}/cmdline").read_bytes()

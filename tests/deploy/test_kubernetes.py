@@ -51,6 +51,25 @@ def test_no_container_has_rights_it_does_not_need(pods) -> None:
             assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
 
 
+def test_no_job_fills_the_disk_of_its_node(pods) -> None:
+    volumes = [(name, volume) for name, pod in pods.items() for volume in pod["volumes"]]
+    unlimited = [(name, volume["name"]) for name, volume in volumes if volume.get("emptyDir") == {}]
+
+    assert unlimited == []
+
+
+def test_commands_do_not_reach_the_metadata_of_a_cloud(documents: list[dict[str, Any]]) -> None:
+    (policy,) = [one for one in documents if one["metadata"]["name"] == "jobs-app-outside"]
+    blocks = [peer["ipBlock"] for peer in policy["spec"]["egress"][0]["to"] if "ipBlock" in peer]
+
+    assert {name for block in blocks for name in block["except"]} == {
+        "169.254.169.254/32",
+        "fd00:ec2::254/128",
+    }
+    (expression,) = policy["spec"]["podSelector"]["matchExpressions"]
+    assert "worker" in expression["values"]
+
+
 def test_no_variable_of_a_service_can_be_taken_for_a_setting(pods) -> None:
     assert all(pod["enableServiceLinks"] is False for pod in pods.values())
 
