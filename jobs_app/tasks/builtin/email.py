@@ -23,6 +23,7 @@ from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.smtp_url import MailServer
 from jobs_app.core.text import reason_of
+from jobs_app.tasks import smtp_connection
 from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import EmailFailed, LastLog, RunContext, TimedOut, current_run
 
@@ -294,20 +295,10 @@ class _Delivery:
 
     def _send(self) -> None:
         server = self.server
-        context = None
-        if server.security != "none":
-            context = ssl.create_default_context(cafile=server.ca)
-        if server.security == "tls":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=STEP_SECONDS, context=context
-            )
-        else:
-            smtp = smtplib.SMTP(server.host, server.port, timeout=STEP_SECONDS)
-        self._smtp = smtp
+        self._smtp = smtp = smtp_connection.connect(server, seconds=STEP_SECONDS)
         try:
             self._stop_if_given_up()
-            if server.security == "starttls":
-                smtp.starttls(context=context)
+            smtp_connection.encrypt(smtp, server)
             if server.user is not None:
                 self._stop_if_given_up()
                 smtp.login(server.user, server.password or "")
