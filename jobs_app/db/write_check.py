@@ -25,6 +25,8 @@ class WriteCheck:
         self._url = url
         self._engine: Engine | None = None
         self._takes_writes = True
+        #: The error of the last check, None if it wrote.
+        self.failure: DBAPIError | None = None
         self._holds_until = 0.0
 
     def takes_writes(self) -> bool:
@@ -46,10 +48,10 @@ class WriteCheck:
                     milliseconds = round(LOCK_SECONDS * 1000)
                     connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
                 connection.execute(_WRITE)
-            self._takes_writes = True
+            self._takes_writes, self.failure = True, None
         except DBAPIError as error:
             if not is_locked(error):
-                self._takes_writes = False
+                self._takes_writes, self.failure = False, error
 
 
 def _make_engine(url: str) -> Engine:

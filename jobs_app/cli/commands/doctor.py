@@ -57,7 +57,9 @@ def _look_here() -> Json:
 def _print(report: Json) -> None:
     for finding in report["findings"]:
         print_text(f"{finding['level'].capitalize()}: {finding['sentence']}")
-        print_text(f"  {finding['remedy']} See {finding['docs']}.")
+        # The remedy may be a command to copy.
+        print_text(f"  {finding['remedy']}")
+        print_text(f"  See {finding['docs']}.")
     for skipped in report["skipped"]:
         print_note(f"Not looked at: {skipped['check']}, because {skipped['reason']}.")
     passed, found = len(report["passed"]), len(report["findings"])

@@ -15,9 +15,8 @@ from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import reason_of
 from jobs_app.db import revisions
-from jobs_app.db.errors import UNREACHABLE, describe_outage
 from jobs_app.db.installation import installation_id
-from jobs_app.jobs.doctor import clocks, installation, machine
+from jobs_app.jobs.doctor import clocks, database, installation, machine, network
 from jobs_app.jobs.doctor import redis as redis_checks
 from jobs_app.jobs.doctor.clocks import Reading
 from jobs_app.jobs.doctor.findings import Finding, Level, Report, sort
@@ -29,14 +28,8 @@ OF_TABLES = (
     *("scheduler", "scheduler_lock", "queues", "workers"),
     *("zone_data", "zone_changes", "secrets", "secret_key", "redis_prefix"),
 )
-OF_REDIS = ("redis_eviction", "redis_prefix")
-
-#: The remedy for a database that is not there, or does not answer.
-START = (
-    "Start the database, or set JOBS_DATABASE_URL or JOBS_DATA_DIR to where it is. A new"
-    " installation begins with jobs-app up, or jobs-app migrate. If the database is lost, restore"
-    " a backup: jobs-app restore FILE."
-)
+OF_DATABASE = ("migrations", "database_writes", "database_connections")
+OF_REDIS = ("redis_writes", "redis_eviction", "redis_prefix")
 
 
 @dataclass(slots=True)
@@ -67,10 +60,18 @@ def examine(
     loads none. Nothing is changed, and no error of database or Redis is raised.
     """
     found = _Examination()
-    if broken_modules is None and settings.import_modules:
-        found.skip(("imports",), "only the web server knows: jobs-app doctor --server")
+    if broken_modules is not None:
+        found.skip(("port",), "the web server that answers has it")
+    else:
+        found.findings += network.port(settings)
+        if settings.import_modules:
+            found.skip(("imports",), "only the web server knows: jobs-app doctor --server")
     found.findings += installation.imports(broken_modules or ())
     found.findings += machine.check(settings)
+    found.findings += network.open_port(settings)
+    found.findings += network.mail_server(settings)
+    if settings.mail_server is None:
+        found.skip(("mail_server",), "JOBS_SMTP_URL names none")
     _examine_database(found, settings, readers, process=process, at=at)
     _examine_redis(found, settings)
     found.findings += clocks.check(found.readings)
@@ -86,29 +87,29 @@ def _examine_database(
     if file is not None and not file.exists():
         # SQLite would make an empty one.
         sentence = f"There is no file {file}."
-        found.findings.append(Finding("database", Level.ERROR, sentence, START))
-        found.skip(("migrations", *OF_TABLES), "there is no database")
+        found.findings.append(Finding("database", Level.ERROR, sentence, database.START))
+        found.skip((*OF_DATABASE, *OF_TABLES), "there is no database")
         return
     try:
         with readers() as session:
             _examine_tables(found, session, settings, process=process, at=at)
     except SQLAlchemyError as error:
-        outage = describe_outage(error)
-        remedy = START if outage is UNREACHABLE else outage.remedy
-        found.findings.append(Finding("database", Level.ERROR, f"{outage.cause}.", remedy))
-        found.skip(("migrations", *OF_TABLES), "the database does not answer")
+        found.findings.append(database.unreachable(error))
+        found.skip((*OF_DATABASE, *OF_TABLES), "the database does not answer")
 
 
 def _examine_tables(
     found: _Examination, session: Session, settings: Settings, *, process: str, at: datetime
 ) -> None:
     found.findings += installation.migrations(session)
+    found.findings += database.connections(session)
     if (reading := clocks.database_clock(session)) is not None:
         found.readings.append(reading)
     revision = revisions.current_revision(session)
     if revision != revisions.newest_revision() and not revisions.is_newer(revision):
-        found.skip(OF_TABLES, "the database is not migrated")
+        found.skip(("database_writes", *OF_TABLES), "the database is not migrated")
         return
+    found.findings += database.writes(session, settings.effective_database_url)
     found.installation_id = installation_id(session)
     found.readings += installation.process_clocks(session, at=at)
     found.findings += installation.schedulers(session, settings, at=at)
@@ -127,17 +128,19 @@ def _examine_redis(found: _Examination, settings: Settings) -> None:
         found.findings.append(redis_checks.unreachable(reason_of(error)))
         found.skip((*OF_REDIS, "redis_password"), "no Redis is configured")
         return
-    found.findings += redis_checks.password(settings)
     try:
         if (reading := redis_checks.read_clock(redis)) is not None:
             found.readings.append(reading)
+        found.findings += redis_checks.writes(redis, settings.redis_prefix)
         found.findings += redis_checks.eviction(redis)
         found.findings += redis_checks.prefix(redis, settings, found.installation_id)
+        found.findings += redis_checks.password(settings)
     except (ResponseError, AuthenticationError) as error:
-        found.findings.append(redis_checks.refused(reason_of(error)))
-        found.skip(OF_REDIS, "Redis refuses a command")
+        found.findings.append(redis_checks.refused(error, settings))
+        found.skip((*OF_REDIS, "redis_password"), "Redis refuses a command")
     except (RedisError, OSError) as error:
         found.findings.append(redis_checks.unreachable(reason_of(error)))
         found.skip(OF_REDIS, "Redis does not answer")
+        found.findings += redis_checks.password(settings)
     finally:
         redis.close()

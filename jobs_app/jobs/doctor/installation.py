@@ -224,8 +224,12 @@ def secrets(session: Session) -> Iterator[Finding]:
 
 
 def secret_key(session: Session, settings: Settings) -> Iterator[Finding]:
-    """Yield an error if the key of this process does not read what is encrypted."""
-    if not any(session.scalar(select(func.count(column))) for column in ENCRYPTED_COLUMNS):
+    """Yield an error if the key of this process is none, or does not read what is encrypted."""
+    has_encrypted = any(session.scalar(select(func.count(column))) for column in ENCRYPTED_COLUMNS)
+    path = settings.secret_key_file
+    # A file that others can read is another finding.
+    has_key = settings.secret_key is not None or (path.exists() and not path.stat().st_mode & 0o077)
+    if not has_encrypted and not has_key:
         return
     try:
         cipher = load_cipher(settings)

@@ -1,4 +1,4 @@
-"""Checks of the machine and the account of this process: disks, files, address."""
+"""Checks of the machine and the account of this process: disks, files."""
 
 import os
 import shlex
@@ -6,14 +6,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 
-from jobs_app.core.exposure import is_loopback
 from jobs_app.core.own_files import DATABASE_FILES, SECRET_FILES, others_can_write
 from jobs_app.core.settings import Settings
-from jobs_app.core.web_address import is_local_http
 from jobs_app.jobs.doctor.findings import Finding, Level
 
 #: File systems of the network (and of shared folders), on which the locks of SQLite do not hold.
@@ -41,12 +38,11 @@ class Disk:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Yield what is wrong with this machine, account and configuration."""
+    """Yield what is wrong with this machine, account."""
     yield from root(os.geteuid())
     yield from file_modes(settings.data_dir, sqlite_file(settings))
     yield from disk(_disks(settings))
     yield from network_filesystem(settings, _mounts())
-    yield from open_port(settings)
 
 
 def root(euid: int) -> Iterator[Finding]:
@@ -78,6 +74,15 @@ def file_modes(directory: Path, database: Path | None = None) -> Iterator[Findin
             " its own.",
         )
         return
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        yield Finding(
+            "file_modes",
+            Level.ERROR,
+            f"This process cannot write the data directory {directory}: its mode forbids it, or it"
+            " is on a file system that is mounted read-only.",
+            f"chmod u+rwx {shlex.quote(str(directory))}, or mount it writable (mount -o"
+            " remount,rw; readOnly in a container).",
+        )
     if others_can_write(directory):
         yield Finding(
             "file_modes",
@@ -166,31 +171,3 @@ def _unescaped(text: str) -> str:
     for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
         text = text.replace(code, character)
     return text
-
-
-def open_port(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding if other machines reach the web server without TLS."""
-    if is_loopback(settings.host):
-        return
-    if not settings.plain_http:
-        yield Finding(
-            "open_port",
-            Level.ERROR,
-            f"JOBS_HOST {settings.host or '(empty)'} lets other machines connect by plain HTTP: the"
-            " web server refuses to start.",
-            "Use 127.0.0.1 with a TLS proxy before it, or set JOBS_PLAIN_HTTP=true where a proxy"
-            " protects it.",
-        )
-        return
-    is_https = urlsplit(settings.public_url or "").scheme == "https"
-    # A container's port may be published on loopback alone, as in compose.yaml.
-    is_safe = is_https or is_local_http(settings.public_url)
-    if settings.trusted_proxy is None and not is_safe:
-        yield Finding(
-            "open_port",
-            Level.WARNING,
-            f"The web server listens on {settings.host} by plain HTTP, and neither JOBS_PUBLIC_URL"
-            " nor JOBS_TRUSTED_PROXY names a proxy with TLS: whoever reads the network has the"
-            " tokens.",
-            "Put a TLS proxy before it, and set JOBS_PUBLIC_URL to its https address.",
-        )

@@ -168,3 +168,19 @@ def test_secrets_that_no_key_reads(database: Database, tmp_path: Path) -> None:
     assert levels([missing, other]) == [("secret_key", "error")] * 2
     assert "There is no key" in missing.sentence
     assert "1 encrypted value" in other.sentence
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_key_that_is_none_is_named_before_anything_is_encrypted(
+    database: Database, tmp_path: Path, is_file: bool
+) -> None:
+    settings = Settings(data_dir=tmp_path, secret_key=None if is_file else "short")
+    if is_file:
+        settings.secret_key_file.write_text("short")
+        settings.secret_key_file.chmod(0o600)
+
+    with database.reading() as session:
+        (found,) = installation.secret_key(session, settings)
+
+    assert (found.check, found.level) == ("secret_key", "error")
+    assert "is no key" in found.sentence

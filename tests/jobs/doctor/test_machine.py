@@ -1,8 +1,9 @@
-"""Machines that are set up wrong on purpose: disks, files, account, address."""
+"""Machines that are set up wrong on purpose: disks, files, account."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -120,26 +121,20 @@ def test_postgresql_needs_no_disk_here(tmp_path: Path) -> None:
     assert levels(machine.network_filesystem(settings, {Path("/"): "nfs"})) == []
 
 
-@pytest.mark.parametrize(
-    "values, expected",
-    [
-        ({"host": "127.0.0.1"}, None),
-        ({"host": "0.0.0.0"}, "error"),
-        ({"host": "0.0.0.0", "plain_http": True}, "warning"),
-        (
-            {"host": "0.0.0.0", "plain_http": True, "public_url": "https://jobs.example.org"},
-            None,
-        ),
-        ({"host": "0.0.0.0", "plain_http": True, "trusted_proxy": "10.0.0.1"}, None),
-        ({"host": "0.0.0.0", "plain_http": True, "public_url": "http://127.0.0.1:8080"}, None),
-        ({"host": "0.0.0.0", "plain_http": True, "public_url": "http://nas.lan"}, "warning"),
-    ],
-)
-def test_a_port_open_to_the_network(
-    tmp_path: Path, values: dict[str, object], expected: str | None
-) -> None:
-    settings = Settings(data_dir=tmp_path, **values)  # type: ignore[arg-type]  # checked by pydantic
+def test_a_data_directory_that_cannot_be_written(request: pytest.FixtureRequest) -> None:
+    directory = Path(mkdtemp(prefix="jobs-doctor-"))
+    request.addfinalizer(directory.rmdir)
+    assert list(machine.file_modes(directory)) == []
+    if os.geteuid() == 0:
+        # No mode keeps root out.
+        nobody = 65534
+        os.chown(directory, nobody, nobody)
+        os.seteuid(nobody)
+        request.addfinalizer(lambda: os.seteuid(0))
+    directory.chmod(0o500)
 
-    found = levels(machine.open_port(settings))
+    (found,) = machine.file_modes(directory)
 
-    assert found == ([] if expected is None else [("open_port", expected)])
+    assert (found.check, found.level) == ("file_modes", "error")
+    assert f"cannot write the data directory {directory}" in found.sentence
+    assert f"chmod u+rwx {directory}" in found.remedy
