@@ -19,6 +19,9 @@ def test_an_admin_sees_findings_with_what_helps_and_others_no_page(
     assert "No scheduler has ever looked: no job fires." in shown.text
     assert "Start one: jobs-app up, or scheduler." in shown.text
     assert "The schema of the database is that of this version." in shown.text
+    # Names keep their capitals.
+    assert "SQLite is on a local disk." in shown.text
+    assert "Whether no other program has the port of the web server: the web server" in shown.text
     assert 'href="/doctor"' in shown.text
     assert editor.get("/doctor").status_code == 403
     assert 'href="/doctor"' not in editor.get("/me").text

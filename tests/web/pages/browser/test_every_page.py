@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+from sqlalchemy import delete
 
 from jobs_app.core import clock
 from jobs_app.core.states import FINAL, RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.models.jobs import Job
+from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.attention import attention
 from jobs_app.web.permissions import OPEN, PAGE_SUFFIX
@@ -54,9 +56,27 @@ def full_site(site: Site) -> Site:
         )
         for number, name in enumerate(("nightly-report", "b" * 90), start=1)
     ]
+    jobs += [_watching(3, "watching"), _watching(4, "watching-too")]
     runs = [_run(state, number) for number, state in enumerate(RunState)]
     site.store(*jobs, *runs)
     return site
+
+
+def _watching(number: int, name: str) -> Job:
+    """Return a job that only watches."""
+    since = NOW - timedelta(hours=3)
+    return Job(
+        id=number,
+        name=name,
+        task="sleep",
+        kwargs={"duration": 1},
+        cron="0 * * * *",
+        timezone="UTC",
+        observe=True,
+        observing_since=since,
+        created_at=since,
+        updated_at=since,
+    )
 
 
 def _run(state: RunState, number: int) -> Run:
@@ -96,6 +116,9 @@ def addresses(site: Site) -> Iterator[str]:
         built = rule.build({name: values[name] for name in rule.arguments})
         assert built is not None
         yield built[1]
+    # A job that only watches has a banner, and a page that asks before it runs.
+    yield "/jobs/watching"
+    yield "/jobs/watching/activate"
     yield "/jobs?q=nothing"
     yield "/jobs/nothing-there"
 
@@ -147,3 +170,42 @@ def test_every_page_is_clean_in_every_view(
 def _overflow(page: Page, width: int) -> list[str]:
     overflow = page.evaluate("document.documentElement.scrollWidth") - width
     return [f"{overflow} px wider than {width}"] if overflow > 0 else []
+
+
+def test_a_job_that_only_watches_starts_to_run_in_two_clicks(
+    full_site: Site, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(width=360, scheme="dark")
+    page.goto("/jobs/watching-too")
+    banner = page.locator(".banner", has_text="It only watches")
+    expect(banner).to_contain_text("its fires are recorded, and nothing runs")
+
+    banner.get_by_role("link", name="Start running…").click()
+    page.wait_for_url("**/jobs/watching-too/activate")
+    expect(page.locator("main")).to_contain_text("nothing starts at once")
+    page.get_by_role("button", name="Start running").click()
+
+    page.wait_for_url("**/jobs/watching-too?saved=*")
+    expect(page.get_by_role("heading", level=1)).to_have_text("watching-too")
+    expect(banner).to_have_count(0)
+
+
+@pytest.mark.nightly
+def test_the_doctor_says_what_helps_and_looks_again(
+    full_site: Site, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(width=360)
+    page.goto("/doctor")
+    finding = page.get_by_role("row").filter(has_text="No scheduler has ever looked")
+    expect(finding).to_contain_text("Start one: jobs-app up, or scheduler.")
+    now = clock.now()
+    scheduler = SchedulerProcess(name="a", pid=1, is_active=True, started_at=now, ticked_at=now)
+    full_site.store(scheduler)
+
+    page.get_by_role("link", name="Look again").click()
+
+    expect(page.locator("main")).to_contain_text("A scheduler looks at what is due.")
+    expect(finding).to_have_count(0)
+    with full_site.database.session() as session:
+        session.execute(delete(SchedulerProcess))
+        session.commit()
