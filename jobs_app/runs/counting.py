@@ -76,6 +76,9 @@ class _Step:
     unfinished: list[UUID] = field(default_factory=list)
     #: Remembered runs that have ended, or are deleted.
     ended: list[UUID] = field(default_factory=list)
+    #: The jobs that are counted alone, and those that are so no more.
+    own: set[int] = field(default_factory=set)
+    stale: set[int] = field(default_factory=set)
     amounts: Counter[Key] = field(default_factory=Counter)
     spans: list[Span] = field(default_factory=list)
 
@@ -130,6 +133,7 @@ class RunCounter:
         # The ids themselves are not read: at a thousand runs a second that would hold up the tick.
         step = _Step(first, session.scalar(in_order.offset(MAX_RUNS)) or until)
         step.ended = self._ended(session)
+        finished: list[ColumnElement[bool]] = []
         if has_new:
             new = and_(Run.id >= first, Run.id < step.following)
             unfinished = select(Run.id).where(new, Run.finished_at.is_(None))
@@ -137,14 +141,18 @@ class RunCounter:
             _count_fires(session, new, step.amounts)
             # A run that has ended since the look above is counted by the next step.
             others = ~bulk_sql.in_values(session, Run.id, step.unfinished)
-            self._read_finished(session, and_(new, others), step)
+            finished.append(and_(new, others, Run.finished_at.is_not(None)))
         if step.ended:
-            ended = bulk_sql.in_values(session, Run.id, step.ended)
-            self._read_finished(session, ended, step)
-        return step if has_new or step.ended else None
+            finished.append(bulk_sql.in_values(session, Run.id, step.ended))
+        if not finished:
+            return None
+        step.own, step.stale = self._jobs_with_series(session, finished)
+        for which in finished:
+            self._read_finished(session, which, step)
+        return step
 
     def _read_finished(self, session: Session, which: ColumnElement[bool], step: _Step) -> None:
-        _count_finished(session, which, step.amounts)
+        _count_finished(session, which, step)
         if self._on_spans is not None:
             step.spans += read_spans(session, which)
 
@@ -172,42 +180,35 @@ class RunCounter:
                 session.execute(delete(UncountedRun).where(ended))
             if step.unfinished:
                 session.execute(insert(UncountedRun), [{"run_id": key} for key in step.unfinished])
-            own = self._jobs_with_series(session, {key.job_id for key in step.amounts})
-            amounts: Counter[Key] = Counter()
+            if step.stale:
+                session.execute(delete(MetricCounter).where(MetricCounter.job_id.in_(step.stale)))
             # A unary plus leaves out what is zero, as are most buckets.
-            for key, amount in (+step.amounts).items():
-                job_id = key.job_id if key.job_id in own else OTHER_JOBS
-                amounts[key._replace(job_id=job_id)] += amount
-            add_to(session, amounts)
+            add_to(session, +step.amounts)
             session.commit()
         if self._on_spans is not None and step.spans:
             self._on_spans(step.spans)
 
-    def _jobs_with_series(self, session: Session, job_ids: Iterable[int]) -> set[int]:
-        """Return the jobs that are counted alone, and end the series of those that are not.
+    def _jobs_with_series(
+        self, session: Session, finished: Iterable[ColumnElement[bool]]
+    ) -> tuple[set[int], set[int]]:
+        """Return the jobs that are counted alone, and those whose series end.
 
-        A job keeps its counters until it is deleted: a job that changed between them and the
-        others would look like a burst of runs.
+        Those of the *finished* runs may be new. A job keeps its counters until it is deleted: a
+        job that changed between them and the others would look like a burst of runs.
         """
         counted = select(MetricCounter.job_id).where(MetricCounter.job_id > 0)
         before = set(session.scalars(counted.where(MetricCounter.name == FINISHED).distinct()))
-        own = self._living(session, before)
+        own = self._living(session, bulk_sql.in_values(session, Job.id, sorted(before)))
         kept = sorted(own)[: self._series.limit]
         if room := self._series.limit - len(kept):
-            new = {job_id for job_id in job_ids if job_id > 0} - before
-            kept += sorted(self._living(session, new))[:room]
-        if stale := before.difference(kept):
-            session.execute(delete(MetricCounter).where(MetricCounter.job_id.in_(stale)))
-        return {*kept, NO_JOB}
+            jobs = (Job.id.in_(select(Run.job_id).where(which)) for which in finished)
+            new = set[int]().union(*(self._living(session, which) for which in jobs)) - before
+            kept += sorted(new)[:room]
+        return set(kept), before.difference(kept)
 
-    def _living(self, session: Session, job_ids: Iterable[int]) -> set[int]:
-        """Return those of *job_ids* that are not deleted and may have counters of their own."""
-        ids = list(job_ids)
-        if not ids:
-            return set()
-        statement = select(Job.id, Job.name).where(
-            Job.deleted_at.is_(None), bulk_sql.in_values(session, Job.id, ids)
-        )
+    def _living(self, session: Session, which: ColumnElement[bool]) -> set[int]:
+        """Return the jobs that fit *which*, are not deleted and may have counters of their own."""
+        statement = select(Job.id, Job.name).where(Job.deleted_at.is_(None), which)
         return {row.id for row in session.execute(statement) if self._series.includes(row.name)}
 
 
@@ -225,15 +226,21 @@ def _count_fires(session: Session, new: ColumnElement[bool], amounts: Counter[Ke
         amounts[Key(FIRES, label=OUTCOMES.get(row.state, "run"))] += row.fires
 
 
-def _count_finished(session: Session, which: ColumnElement[bool], amounts: Counter[Key]) -> None:
+def _count_finished(session: Session, which: ColumnElement[bool], step: _Step) -> None:
     """Count the runs that have ended, by job and state; how long they took, and waited."""
+    # The database sums the jobs that are not counted alone: thousands may end between two steps.
+    job_id = case(
+        (Run.job_id.is_(None), NO_JOB),
+        (bulk_sql.in_values(session, Run.job_id, sorted(step.own)), Run.job_id),
+        else_=OTHER_JOBS,
+    )
     took = _seconds(session, FIRST_STARTED_AT, Run.finished_at)
     waited = case(
         (Run.started_at.is_(None), null()), else_=_seconds(session, Run.queued_at, Run.started_at)
     )
     ended = (
         select(
-            func.coalesce(Run.job_id, NO_JOB).label("job_id"),
+            job_id.label("job_id"),
             Run.state,
             Run.attempt,
             took.label("took"),
@@ -251,11 +258,11 @@ def _count_finished(session: Session, which: ColumnElement[bool], amounts: Count
         *_histogram(WAIT, ended.c.waited, WAIT_BUCKETS),
     ).group_by(ended.c.job_id, ended.c.state)
     for row in session.execute(statement).mappings():
-        job_id = row["job_id"]
-        amounts[Key(FINISHED, job_id, row["state"].value)] += row["runs"]
-        amounts[Key(RETRIES, job_id)] += row["retries"]
+        job, amounts = row["job_id"], step.amounts
+        amounts[Key(FINISHED, job, row["state"].value)] += row["runs"]
+        amounts[Key(RETRIES, job)] += row["retries"]
         for label in (SUM, *map(bucket_label, DURATION_BUCKETS), INFINITE):
-            amounts[Key(DURATION, job_id, label)] += row[f"{DURATION} {label}"] or 0
+            amounts[Key(DURATION, job, label)] += row[f"{DURATION} {label}"] or 0
         for label in (SUM, *map(bucket_label, WAIT_BUCKETS), INFINITE):
             amounts[Key(WAIT, label=label)] += row[f"{WAIT} {label}"] or 0
 

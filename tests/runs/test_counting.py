@@ -194,6 +194,25 @@ def test_jobs_beyond_the_limit_count_together_and_keep_doing_so(database: Databa
     }
 
 
+def test_the_database_sums_the_jobs_beyond_the_limit(database: Database) -> None:
+    counter = RunCounter(database, JobSeries(1))
+    counter.step(at=clock.now() + SETTLING - timedelta(seconds=1))
+    jobs = [make_job(database) for _ in range(3)]
+    for job in jobs:
+        _finished(database, job)
+
+    with database.reading() as session:
+        first = session.scalar(select(RunCounting.next_id))
+        assert first is not None
+        read = counter._read(session, first, first_id_at(_later()))
+
+    assert read is not None
+    assert {key.job_id for key in read.amounts if key.name == counting.FINISHED} == {
+        jobs[0].id,
+        counting.OTHER_JOBS,
+    }
+
+
 def test_only_jobs_that_the_setting_names_count_alone(database: Database) -> None:
     counter = RunCounter(database, JobSeries(10, ("backup-*",)))
     counter.step(at=clock.now() + SETTLING - timedelta(seconds=1))

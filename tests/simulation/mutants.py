@@ -295,7 +295,6 @@ NOT_PLAYED: dict[str, str] = {
     "jobs.starts.mark": "marks a start, once: tests/jobs/test_starts.py",
     "jobs.starts._insert": "is a part of it",
     "runs.counting._begin": "counts for metrics: tests/runs/test_counting.py",
-    "runs.counting._jobs_with_series": "counts for metrics: the same",
     "runs.counting._write": "counts for metrics: the same",
     "runs.finish.finish_alone": "is for data that are refused: tests/worker/test_finish_run.py",
     "runs.finish.finish_unreadable": "is for rows that cannot be read: the same",
