@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from jobs_app.core.states import OverlapPolicy, RunState
 from jobs_app.db.engine import Database
@@ -70,6 +71,21 @@ def test_a_busy_job_is_planned_apart_from_the_idle_ones(database: Database) -> N
         {busy.id},
         {waiting.id},
     ]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_sqlite_gets_one_statement_whatever_jobs_are_due(database: Database) -> None:
+    sent: set[str] = set()
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(*arguments: Any) -> None:
+        sent.add(arguments[2])
+
+    for job_ids in ([1], [2, 3], [4, 5, 6]):
+        with database.reading() as session:
+            job_groups.unfinished(session, job_ids)
+
+    assert len(sent - {"BEGIN"}) == 1
 
 
 def test_an_active_run_beside_others_makes_a_job_busy_too(database: Database) -> None:

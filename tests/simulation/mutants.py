@@ -131,6 +131,7 @@ HARMLESS: dict[str, str] = {
     ),
     "runs.job_groups.unfinished: SELECT runs: active > 0 OR waiting > 0": "it counts as none",
     "runs.job_groups.unfinished: SELECT runs: jobs.id IN (?)": "no caller asks for others",
+    "runs.job_groups.unfinished: SELECT runs: jobs.id IN (SELECT …)": "the same, on SQLite",
     "runs.job_groups.unfinished: SELECT runs: runs.is_exclusive"
     " (beside runs.job_id = jobs.id, runs.state IN ('queued', 'running', 'retrying'))": _HALF,
     "runs.job_groups.unfinished: SELECT runs: NOT runs.is_exclusive"
