@@ -58,6 +58,10 @@ class MovedFires:
 
 def note_zones_in(database: Database, at: datetime) -> None:
     """Note the zone files in *database*, as the active scheduler does now and then."""
+    # Without the lock of SQLite's one writer: with many jobs this look takes a second.
+    with database.reading() as session:
+        if not _changed_files(session, _noted(session)):
+            return
     with database.session() as session:
         note_zone_files(session, by="scheduler", at=at)
 
@@ -68,8 +72,7 @@ def note_zone_files(session: Session, *, by: str, at: datetime) -> list[MovedFir
     If fires move, the audit says which. The first time nothing moves.
     """
     noted = _noted(session)
-    present = {name: zone_data.zone_file(name) for name in _zones(session)}
-    changed = {name: data for name, data in present.items() if data and noted.get(name) != data}
+    changed = _changed_files(session, noted)
     if not changed:
         return []
     old = {name: noted[name] for name in changed if name in noted}
@@ -155,6 +158,12 @@ def _present_zone(name: str) -> ZoneInfo:
 def _noted(session: Session) -> dict[str, bytes]:
     rows = session.scalars(select(ZoneFile))
     return {row.zone: b64decode(row.data) for row in rows}
+
+
+def _changed_files(session: Session, noted: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of the zones that jobs use and that differ from those *noted*."""
+    present = {name: zone_data.zone_file(name) for name in _zones(session)}
+    return {name: data for name, data in present.items() if data and noted.get(name) != data}
 
 
 def _zones(session: Session) -> set[str]:

@@ -42,6 +42,19 @@ def test_the_first_note_moves_nothing_and_a_second_one_writes_nothing(database: 
 
 
 @ON_SQLITE
+def test_a_look_that_finds_no_change_waits_for_no_writer(database: Database) -> None:
+    make_job(database)
+    zone_changes.note_zones_in(database, NOON)
+
+    with database.session() as writer:
+        writer.execute(select(ZoneFile))
+        zone_changes.note_zones_in(database, NOON + DAY)
+
+    with database.reading() as session:
+        assert session.scalars(select(ZoneFile.noted_at)).all() == [NOON]
+
+
+@ON_SQLITE
 def test_jobs_of_a_changed_zone_are_named_with_their_first_fire(database: Database) -> None:
     make_job(database, name="moves", cron="0 9 * * *", timezone="Europe/Paris")
     make_job(database, name="stays", cron="0 9 * * *", timezone="UTC")
