@@ -1,17 +1,23 @@
 """Deletes runs past their retention, a few at a time, and keeps count of them."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Label,
+    Text,
     TextClause,
     case,
+    cast,
     delete,
     func,
     literal,
+    or_,
     select,
     text,
     union_all,
@@ -26,9 +32,13 @@ from jobs_app.db.bulk_sql import in_values
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import IS_OVER, LogChunk, PrunedRuns, Run
 from jobs_app.runs.cancel import purge
+from jobs_app.runs.retention import Retention
 
 #: The id under which deleted runs without a job are counted.
 NO_JOB = 0
+
+#: The column `retention` of most jobs, as text.
+_NO_RETENTION = json.dumps(Retention().as_json())
 
 
 def prune_runs(
@@ -82,20 +92,62 @@ class Span:
 
 def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
     """Return the span of each of *job_ids* that has runs."""
+    statement = select(Job.id, *_span_columns()).where(in_values(session, Job.id, job_ids))
+    spans = {job_id: _span(*columns) for job_id, *columns in session.execute(statement)}
+    return {job_id: span for job_id, span in spans.items() if span is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class JobsWithOldRuns:
+    """What one look at jobs has found: the span of each that may have runs to delete.
+
+    `last_id` is the last job that it looked at; None if there are no more.
+    """
+
+    spans: dict[int, Span]
+    last_id: int | None
+
+
+def jobs_with_old_runs(
+    session: Session, *, after: int, limit: int, oldest: datetime, keep_runs: int
+) -> JobsWithOldRuns:
+    """Look at the next *limit* jobs by id; the deleted ones too.
+
+    A job is found if it has a run from before *oldest*, more than *keep_runs* runs, or a
+    retention of its own. Most jobs are not, so that only the database reads them.
+    """
+    ids = select(Job.id).where(Job.id > after).order_by(Job.id).limit(limit).subquery()
+    last_id = session.scalar(select(func.max(ids.c.id)))
+    if last_id is None:
+        return JobsWithOldRuns({}, None)
+    is_own = func.coalesce(cast(Job.retention, Text), _NO_RETENTION) != _NO_RETENTION
+    jobs = select(Job.id, is_own.label("is_own"), *_span_columns())
+    looked_at = jobs.where(Job.id > after, Job.id <= last_id).subquery()
+    columns = (looked_at.c.runs, looked_at.c.oldest_fire, looked_at.c.oldest_other)
+    too_old = (column < oldest for column in columns[1:])
+    is_found = or_(looked_at.c.is_own, looked_at.c.runs > keep_runs, *too_old)
+    found = session.execute(select(looked_at.c.id, *columns).where(is_found))
+    spans = {job_id: span for job_id, *row in found if (span := _span(*row)) is not None}
+    return JobsWithOldRuns(spans, last_id)
+
+
+def _span_columns() -> list[Label[Any]]:
+    """Return the columns of `_span`, for the job of the statement."""
     oldest = [
         select(line.instant).where(*line.guard).order_by(*line.oldest_first).limit(1).correlate(Job)
         for line in run_indexes.of_job(Job.id)
     ]
     # An index alone gives the count; to find the n-th newest instant would read every run.
     count = select(func.count()).select_from(Run).where(Run.job_id == Job.id).correlate(Job)
-    columns = [count.scalar_subquery(), *(instant.scalar_subquery() for instant in oldest)]
-    statement = select(Job.id, *columns).where(in_values(session, Job.id, job_ids))
-    spans = {}
-    for job_id, number, *instants in session.execute(statement):
-        known = [instant for instant in instants if instant is not None]
-        if known:
-            spans[job_id] = Span(number, min(known))
-    return spans
+    names = ("runs", "oldest_fire", "oldest_other")
+    columns = zip((count, *oldest), names, strict=True)
+    return [column.scalar_subquery().label(name) for column, name in columns]
+
+
+def _span(count: int, *oldest: datetime | None) -> Span | None:
+    """Return the span of a job with so many runs; None without any."""
+    known = [instant for instant in oldest if instant is not None]
+    return Span(count, min(known)) if known else None
 
 
 def count_of(session: Session, job_id: int, state: RunState) -> int:

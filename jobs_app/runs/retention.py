@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jobs_app.core.field_spec import FieldSpec
-from jobs_app.core.states import FAILURES, RunState
+from jobs_app.core.states import FAILURES, FINAL, RunState
 
 if TYPE_CHECKING:
     # The CLI reads the fields below at every start, and pydantic takes long to import.
@@ -81,3 +81,7 @@ class Limits:
         """Return the instant before which a run that finished in *state* is too old."""
         days = self.keep_failed_days if state in FAILURES else self.keep_days
         return at - timedelta(days=days)
+
+    def oldest_of_all(self, *, at: datetime) -> datetime:
+        """Return the instant before which a run is too old in some state."""
+        return max(self.oldest(state, at=at) for state in FINAL)

@@ -5,7 +5,7 @@ it. Each step is one short transaction, followed by a pause of at least the same
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,7 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import FAILURES, FINAL, RunState
-from jobs_app.db.bulk_sql import rowcount
+from jobs_app.db.bulk_sql import in_values, rowcount
 from jobs_app.db.columns import Base, first_id_at
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import (
@@ -50,8 +50,9 @@ from jobs_app.db.models.runs import PrunedRuns, Run
 from jobs_app.runs import pruning
 from jobs_app.runs.retention import Limits, Retention
 
-#: Jobs that one statement looks at; it counts all their runs.
-JOBS_PER_STEP = 20
+#: Jobs that one statement looks at: more after a quick one, fewer after a slow one. It counts
+#: all their runs.
+MIN_JOBS, MAX_JOBS = 20, 1000
 
 #: Runs that one query skips to find the first one to keep; it reads each of them.
 MAX_SKIPPED = 2000
@@ -115,23 +116,21 @@ class Pruner:
         self._settings = settings
         self._default = Retention().limits(settings)
         self._batch = MIN_BATCH
+        self._jobs = MIN_JOBS
         self.deleted = 0
 
     def steps(self, *, at: datetime) -> Iterator[None]:
         """Do one pass; yield after each transaction."""
         self.deleted = 0
         log_days: dict[int, int] = {}
-        for jobs in self._jobs():
-            limits = {
-                job.id: Retention.from_json(job.retention).limits(self._settings) for job in jobs
-            }
-            log_days |= {
-                job_id: limit.keep_log_days
-                for job_id, limit in limits.items()
-                if limit.keep_log_days != self._default.keep_log_days
-            }
-            for job, span in self._jobs_with_old_runs(jobs, limits, at=at):
-                yield from self._prune_job(job, limits[job.id], span, at=at)
+        for jobs in self._jobs_with_old_runs(at=at):
+            for job, span in jobs:
+                limits = Retention.from_json(job.retention).limits(self._settings)
+                if limits.keep_log_days != self._default.keep_log_days:
+                    log_days[job.id] = limits.keep_log_days
+                is_old = span.oldest < limits.oldest_of_all(at=at)
+                if is_old or span.count > limits.keep_runs:
+                    yield from self._prune_job(job, limits, span, at=at)
             yield
         for state in FINAL:
             yield from self._prune_runs(None, state, before=self._default.oldest(state, at=at))
@@ -139,32 +138,30 @@ class Pruner:
         for rule in table_rules(self._settings):
             yield from self._prune_table(rule, at=at)
 
-    def _jobs(self) -> Iterator[list[Job]]:
-        """Yield all jobs in batches, the deleted ones too."""
-        last = 0
-        while True:
-            statement = select(Job).where(Job.id > last).order_by(Job.id).limit(JOBS_PER_STEP)
+    def _jobs_with_old_runs(self, *, at: datetime) -> Iterator[list[tuple[Job, pruning.Span]]]:
+        """Look at all jobs in batches; yield those of each that may have runs to delete."""
+        last: int | None = 0
+        oldest = self._default.oldest_of_all(at=at)
+        while last is not None:
+            began = time.monotonic()
             with self._database.reading() as session:
-                jobs = list(session.scalars(statement))
-            if jobs:
-                yield jobs
-            if len(jobs) < JOBS_PER_STEP:
-                return
-            last = jobs[-1].id
-
-    def _jobs_with_old_runs(
-        self, jobs: Sequence[Job], limits: dict[int, Limits], *, at: datetime
-    ) -> Iterator[tuple[Job, pruning.Span]]:
-        """Yield the jobs whose oldest run may have to go; most jobs have none."""
-        with self._database.reading() as session:
-            spans = pruning.spans(session, [job.id for job in jobs])
-        for job in jobs:
-            span, limit = spans.get(job.id), limits[job.id]
-            if span is None:
-                continue
-            is_old = span.oldest < max(limit.oldest(state, at=at) for state in FINAL)
-            if is_old or span.count > limit.keep_runs:
-                yield job, span
+                found = pruning.jobs_with_old_runs(
+                    session,
+                    after=last,
+                    limit=self._jobs,
+                    oldest=oldest,
+                    keep_runs=self._default.keep_runs,
+                )
+                # Most looks find none.
+                which = in_values(session, Job.id, list(found.spans))
+                jobs = session.scalars(select(Job).where(which)).all() if found.spans else ()
+            took = time.monotonic() - began
+            if took > SLOW_SECONDS:
+                self._jobs = max(MIN_JOBS, self._jobs // 2)
+            elif took < QUICK_SECONDS:
+                self._jobs = min(MAX_JOBS, self._jobs * 2)
+            last = found.last_id
+            yield [(job, found.spans[job.id]) for job in jobs]
 
     def _prune_job(
         self, job: Job, limits: Limits, span: pruning.Span, *, at: datetime

@@ -182,6 +182,13 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "uq_runs_fire",
         "ix_runs_without_fire",
     ),
+    "jobs with old runs": (
+        lambda session: pruning.jobs_with_old_runs(
+            session, after=0, limit=100, oldest=MIDDLE, keep_runs=10
+        ),
+        "uq_runs_fire",
+        "ix_runs_without_fire",
+    ),
     "the n-th oldest of a job": (
         lambda session: pruning.nth_oldest(session, 3, 150),
         "uq_runs_fire",

@@ -22,7 +22,7 @@ from jobs_app.runs.due_retries import queue_due_retries
 from jobs_app.runs.insert import NewRun, insert_runs, new_run
 from jobs_app.runs.retention import Retention
 from jobs_app.runs.retry import RetryPolicy
-from jobs_app.scheduler import pruner_thread
+from jobs_app.scheduler import pruner, pruner_thread
 from jobs_app.scheduler.pruner import MAX_BATCH, MIN_BATCH, SLOW_SECONDS, Pruner
 from jobs_app.scheduler.pruner_thread import PrunerThread
 from tests.factories import (
@@ -391,6 +391,35 @@ def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None
         pass
 
     assert asked == [500, 250, 125, 62, 50, 50, 50, 50]
+
+
+def test_jobs_without_old_runs_are_not_read(database: Database) -> None:
+    recent, old = a_job(database), a_job(database)
+    named = a_job(database, keep_days=5)
+    ended(database, old, OK, ago=91 * DAY)
+    read: list[str] = []
+
+    @event.listens_for(Job, "load")
+    def note(job: Job, _context: object) -> None:
+        read.append(job.name)
+
+    prune(database)
+    event.remove(Job, "load", note)
+
+    assert recent.name not in read
+    assert {*read} == {old.name, named.name}
+
+
+def test_a_pass_meets_each_job_however_many_one_look_reads(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruner, "MIN_JOBS", 2)
+    monkeypatch.setattr(pruner, "MAX_JOBS", 3)
+    olds = [ended(database, a_job(database), OK, ago=91 * DAY) for _ in range(8)]
+
+    prune(database)
+
+    assert [is_kept(database, each) for each in olds] == [False] * 8
 
 
 def test_a_standby_does_not_sweep_and_a_sweep_can_be_stopped(
