@@ -7,9 +7,11 @@ the same lists are timed on SQLite from outside, over fewer runs.
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, event, select
@@ -80,6 +82,13 @@ _INSERT = """INSERT INTO runs (id, job_id, scheduled_for, state, trigger, trigge
     is_exclusive, attempt, sends, worker_id, created_at, queued_at, started_at, finished_at,
     result, error, exit_code, log_bytes, log_truncated)"""
 
+ATTEMPTS = """INSERT INTO run_attempts (run_id, attempt, state, started_at, finished_at, worker)
+    SELECT id, 1, 'failed', created_at, created_at, 'w' FROM runs
+    WHERE state = 'failed' AND exit_code = 1 AND mod(job_id, 10) = 0"""
+
+#: Connections that fill PostgreSQL side by side.
+FILLERS = 2
+
 Query = Callable[[Session], object]
 
 
@@ -126,20 +135,52 @@ def fill(database: Database, count: int, *, jobs: int = JOBS) -> None:
 
 
 def _fill_postgresql(database: Database, count: int, workers: list[str], jobs: int) -> None:
-    step = SPAN / count / timedelta(milliseconds=1)
-    hashed = "mod(n * 2654435761, 4294967296) / 4294968"
-    state, trigger = _STATE.format(h="h"), _TRIGGER.format(h="h")
+    indexes = _drop_indexes(database)
+    bounds = [count * part // FILLERS for part in range(FILLERS + 1)]
+    with ThreadPoolExecutor(FILLERS) as pool:
+        fill_part = partial(_insert_runs, database, count, workers, jobs)
+        list(pool.map(fill_part, bounds[:-1], bounds[1:]))
+        list(pool.map(partial(_execute, database), [ATTEMPTS, *indexes]))
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def _drop_indexes(database: Database) -> list[str]:
+    """Drop the indexes of runs that belong to no constraint; return how to make them again."""
     with database.engine.begin() as connection:
-        for setting in ("statement_timeout = 0", "maintenance_work_mem = '256MB'"):
-            connection.exec_driver_sql(f"SET LOCAL {setting}")
         indexes = connection.exec_driver_sql(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'runs'"
             " AND indexname NOT IN (SELECT conname FROM pg_constraint)"
         ).all()
         for name, _ in indexes:
             connection.exec_driver_sql(f"DROP INDEX {name}")
-        connection.exec_driver_sql(
-            f"""
+    return [definition for _, definition in indexes]
+
+
+def _execute(database: Database, statement: str, parameters: dict[str, Any] | None = None) -> None:
+    """Execute a long *statement*, and commit."""
+    with database.engine.begin() as connection:
+        for setting in (
+            "statement_timeout = 0",
+            "maintenance_work_mem = '512MB'",
+            # No check of foreign keys for each row: a look at two tables for each of millions.
+            "session_replication_role = replica",
+        ):
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
+        connection.exec_driver_sql(statement, parameters)
+
+
+def _insert_runs(
+    database: Database, count: int, workers: list[str], jobs: int, first: int, end: int
+) -> None:
+    """Insert the runs from the number *first* on, and before *end*, of *count* in all."""
+    step = SPAN / count / timedelta(milliseconds=1)
+    hashed = "mod(n * 2654435761, 4294967296) / 4294968"
+    state, trigger = _STATE.format(h="h"), _TRIGGER.format(h="h")
+    _execute(
+        database,
+        f"""
 {_INSERT}
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
         || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
@@ -159,21 +200,11 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
 FROM (
     SELECT n, h, at, {state} AS state FROM (
         SELECT n, {hashed} AS h, %(begin)s::timestamptz + n * interval '{step} ms' AS at
-        FROM generate_series(0, {count - 1}::bigint) AS n
+        FROM generate_series({first}::bigint, {end - 1}::bigint) AS n
     ) AS numbered
 ) AS with_state""",
-            {"workers": workers, "messages": list(MESSAGES), "begin": END - SPAN},
-        )
-        connection.exec_driver_sql(
-            "INSERT INTO run_attempts (run_id, attempt, state, started_at, finished_at, worker)"
-            " SELECT id, 1, 'failed', created_at, created_at, 'w' FROM runs"
-            " WHERE state = 'failed' AND exit_code = 1 AND mod(job_id, 10) = 0"
-        )
-        for _, definition in indexes:
-            connection.exec_driver_sql(definition)
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("SET statement_timeout = 0")
-        connection.exec_driver_sql("VACUUM ANALYZE")
+        {"workers": workers, "messages": list(MESSAGES), "begin": END - SPAN},
+    )
 
 
 def _fill_sqlite(database: Database, count: int, workers: list[str], jobs: int) -> None:
