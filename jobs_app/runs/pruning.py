@@ -12,6 +12,7 @@ from sqlalchemy import (
     Label,
     Text,
     TextClause,
+    bindparam,
     case,
     cast,
     delete,
@@ -116,17 +117,11 @@ def jobs_with_old_runs(
     A job is found if it has a run from before *oldest*, more than *keep_runs* runs, or a
     retention of its own. Most jobs are not, so that only the database reads them.
     """
-    ids = select(Job.id).where(Job.id > after).order_by(Job.id).limit(limit).subquery()
-    last_id = session.scalar(select(func.max(ids.c.id)))
+    last_id = session.scalar(_LAST_OF_NEXT_JOBS, {"after": after, "limit": limit})
     if last_id is None:
         return JobsWithOldRuns({}, None)
-    is_own = func.coalesce(cast(Job.retention, Text), _NO_RETENTION) != _NO_RETENTION
-    jobs = select(Job.id, is_own.label("is_own"), *_span_columns())
-    looked_at = jobs.where(Job.id > after, Job.id <= last_id).subquery()
-    columns = (looked_at.c.runs, looked_at.c.oldest_fire, looked_at.c.oldest_other)
-    too_old = (column < oldest for column in columns[1:])
-    is_found = or_(looked_at.c.is_own, looked_at.c.runs > keep_runs, *too_old)
-    found = session.execute(select(looked_at.c.id, *columns).where(is_found))
+    limits = {"oldest": oldest, "keep_runs": keep_runs}
+    found = session.execute(_JOBS_WITH_OLD_RUNS, {"after": after, "last": last_id} | limits)
     spans = {job_id: span for job_id, *row in found if (span := _span(*row)) is not None}
     return JobsWithOldRuns(spans, last_id)
 
@@ -148,6 +143,36 @@ def _span(count: int, *oldest: datetime | None) -> Span | None:
     """Return the span of a job with so many runs; None without any."""
     known = [instant for instant in oldest if instant is not None]
     return Span(count, min(known)) if known else None
+
+
+# Built once: a pass has thousands of looks.
+_NEXT_JOBS = (
+    select(Job.id)
+    .where(Job.id > bindparam("after"))
+    .order_by(Job.id)
+    .limit(bindparam("limit"))
+    .subquery()
+)
+_LAST_OF_NEXT_JOBS = select(func.max(_NEXT_JOBS.c.id))
+_LOOKED_AT = (
+    select(
+        Job.id,
+        (func.coalesce(cast(Job.retention, Text), _NO_RETENTION) != _NO_RETENTION).label("is_own"),
+        *_span_columns(),
+    )
+    .where(Job.id > bindparam("after"), Job.id <= bindparam("last"))
+    .subquery()
+)
+_JOBS_WITH_OLD_RUNS = select(
+    _LOOKED_AT.c.id, _LOOKED_AT.c.runs, _LOOKED_AT.c.oldest_fire, _LOOKED_AT.c.oldest_other
+).where(
+    or_(
+        _LOOKED_AT.c.is_own,
+        _LOOKED_AT.c.runs > bindparam("keep_runs"),
+        _LOOKED_AT.c.oldest_fire < bindparam("oldest"),
+        _LOOKED_AT.c.oldest_other < bindparam("oldest"),
+    )
+)
 
 
 def count_of(session: Session, job_id: int, state: RunState) -> int:
