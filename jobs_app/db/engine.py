@@ -33,6 +33,9 @@ SQLITE_TIMEOUT_SECONDS = 30
 SQLITE_CACHE_KIB = 8_000
 SQLITE_WAL_PAGES = 4_000
 
+#: Page cache of each SQLite connection of the web server, which has up to ten. They change few
+#: pages, and SQLite empties their caches each time that another process writes.
+SQLITE_WEB_CACHE_KIB = 2_000
 
 #: Options of a PostgreSQL engine for single statements, which commit by themselves: no BEGIN,
 #: no COMMIT, no ping before each use.
@@ -118,7 +121,12 @@ def make_engine(url: str, *, answer_seconds: float | None = None, **options: Any
     return engine
 
 
-def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> None:
+def prepare_engine(
+    engine: Engine,
+    *,
+    answer_seconds: float | None = None,
+    sqlite_cache_kib: int = SQLITE_CACHE_KIB,
+) -> None:
     """Attach the settings of its database to an engine, made here or elsewhere."""
     if engine.dialect.name == "postgresql":
         # psycopg takes 0.09 s to import, which no process needs that runs on SQLite.
@@ -127,7 +135,7 @@ def prepare_engine(engine: Engine, *, answer_seconds: float | None = None) -> No
         seconds = answer_seconds or postgres_timeout.ANSWER_SECONDS
         event.listen(engine, "do_connect", partial(postgres_timeout.connect, seconds))
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, sqlite_cache_kib))
         if engine.url.database and engine.url.database != ":memory:":
             file = Path(engine.url.database)
             event.listen(
@@ -169,7 +177,9 @@ def _identity(file: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(
+    cache_kib: int, connection: DBAPIConnection, _record: ConnectionPoolEntry
+) -> None:
     # None: the driver opens no transactions; `_begin_sqlite` does.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -179,7 +189,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     cursor.execute("PRAGMA synchronous = FULL")
     # A tick of many jobs changes more pages than SQLite's default cache of 2 MB holds, and would
     # write them twice. With the default, a checkpoint at each commit is most of a tick's work.
-    cursor.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
+    cursor.execute(f"PRAGMA cache_size = -{cache_kib}")
     cursor.execute(f"PRAGMA wal_autocheckpoint = {SQLITE_WAL_PAGES}")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()

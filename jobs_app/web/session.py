@@ -17,7 +17,13 @@ from jobs_app.accounts import audit, tag_limit
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.settings import Settings
 from jobs_app.db.columns import Base
-from jobs_app.db.engine import READ_ONLY, WAIT_SECONDS, engine_options, prepare_engine
+from jobs_app.db.engine import (
+    READ_ONLY,
+    SQLITE_WEB_CACHE_KIB,
+    WAIT_SECONDS,
+    engine_options,
+    prepare_engine,
+)
 from jobs_app.db.errors import error_name
 
 log = logging.getLogger(__name__)
@@ -75,7 +81,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url) | pool
     database.init_app(app)
     with app.app_context():
-        prepare_engine(database.engine)
+        prepare_engine(database.engine, sqlite_cache_kib=SQLITE_WEB_CACHE_KIB)
         # Kept: a session takes one more connection for each engine object that it sees.
         app.extensions[READER] = database.engine.execution_options(**{READ_ONLY: True})
         app.extensions[WAITING] = {

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, text
 
+from jobs_app.db.engine import SQLITE_WEB_CACHE_KIB
 from jobs_app.web import session as web_session
 from tests.web.conftest import Api
 
@@ -27,6 +28,16 @@ def test_a_request_that_reads_takes_one_connection(api: Api, path: str) -> None:
     assert answer.status_code == 200
     # One for the token, one for the answer.
     assert len(checkouts) <= 2
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_each_connection_to_sqlite_has_a_small_cache(app: Flask, method: str) -> None:
+    # There are as many as threads, and each keeps its cache for good.
+    with app.test_request_context(method=method):
+        cache = web_session.session().scalar(text("PRAGMA cache_size"))
+
+    assert cache == -SQLITE_WEB_CACHE_KIB
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
