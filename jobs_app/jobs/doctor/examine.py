@@ -125,7 +125,7 @@ def _examine_redis(found: _Examination, settings: Settings) -> None:
     try:
         redis: Any = redis_checks.connect(settings)
     except ConfigurationError as error:
-        found.findings.append(redis_checks.unreachable(reason_of(error)))
+        found.findings.append(redis_checks.not_configured(reason_of(error)))
         found.skip((*OF_REDIS, "redis_password"), "no Redis is configured")
         return
     try:

@@ -32,6 +32,17 @@ def connect(settings: Settings) -> Redis:
     return redis_client(settings.redis_address, timeout_seconds=SECONDS, connect_seconds=SECONDS)
 
 
+def not_configured(reason: str) -> Finding:
+    """Return the error for settings that name no Redis."""
+    return Finding(
+        "redis",
+        Level.ERROR,
+        f"{reason}. Fires are recorded, and no run starts.",
+        "Set JOBS_REDIS_URL, as in redis://USER:PASSWORD@HOST, or start jobs-app up, which has a"
+        " Valkey of its own.",
+    )
+
+
 def unreachable(reason: str) -> Finding:
     """Return the error for a Redis that does not answer."""
     return Finding(

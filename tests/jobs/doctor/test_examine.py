@@ -66,7 +66,9 @@ def test_a_redis_that_refuses_a_user_or_a_command_answers(
 def test_no_redis_is_configured(database: Database, database_url: str, tmp_path: Path) -> None:
     found = report(Settings(data_dir=tmp_path, database_url=database_url), database)
 
-    assert "redis" in checks(found)
+    (finding,) = [finding for finding in found.findings if finding.check == "redis"]
+    assert finding.sentence.startswith("No Redis is configured")
+    assert "jobs-app up" in finding.remedy
     assert found.skipped["redis_password"] == "no Redis is configured"
 
 
