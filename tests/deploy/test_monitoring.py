@@ -153,7 +153,8 @@ def query(prometheus_programs: None, web: str, tmp_path: Path) -> Iterator[Calla
     def is_scraped() -> bool:
         try:
             return bool(ask("jobs_app_build_info"))
-        except httpx.TransportError:
+        except (httpx.TransportError, ValueError):
+            # Until it is ready, it does not listen, or answers a plain text.
             return False
 
     try:
