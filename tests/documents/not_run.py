@@ -30,6 +30,8 @@ NOT_RUN = {
     r"jobs-app import crontab /etc": "it asks on a terminal, and reads this machine's crontabs",
     r".*jobs-app import apscheduler": "it needs a store of APScheduler;"
     " tests/cli/commands/test_import_apscheduler.py",
+    r"jobs-app import redbeat redis://cache": "it needs the Redis of a beat;"
+    " tests/cli/commands/test_import_redbeat.py",
     r"jobs-app restore": "it needs a stopped installation; tests/cli/commands/test_backup.py",
     r".*zsh_source|jobs-app \| source": "another shell; tests/cli/test_completion.py",
     r".*cronicle.example.org": "it needs a Cronicle",
@@ -47,6 +49,7 @@ PLACEHOLDERS = {
 }
 #: Jobs, secrets and channels that a page takes for granted.
 BEFORE = {
+    "docs/beat.md": "export BROKER_URL=redis://cache/0 RESULT_URL=redis://cache/1",
     "docs/accounts.md": 'export JOBS_TOKEN=$(cat "$HOME/.local/share/jobs-app/admin-token")',
     "docs/explain.md": "jobs-app job create backup --command true --cron '30 2 * * *'",
     "docs/notifications.md": "jobs-app channel add ops --url json://ops.example.org/ --default;"

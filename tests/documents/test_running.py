@@ -91,6 +91,13 @@ def code_of(page: str, language: str) -> str:
     return next(block.text for block in blocks(page) if block.language == language)
 
 
+def write_modules(page: str, directory: Path) -> None:
+    """Write the Python blocks of *page* that begin with the name of their file."""
+    for block in blocks(page):
+        if block.language == "python" and (named := re.match(r"# (\w+\.py)\b", block.text)):
+            (directory / named[1]).write_text(block.text)
+
+
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation that answers, and the files that the pages speak of."""
@@ -108,6 +115,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     (work / "reports.py").write_text(code_of("docs/own-tasks.md", "python") + daily)
     (work / "shop/__init__.py").touch()
     (work / "shop/celery.py").write_text(SHOP)
+    write_modules("docs/beat.md", work)
     (work / "jobs.yaml").write_text(code_of("docs/apply.md", "yaml"))
     (work / "jobs/one.yaml").write_text("one: {task: sleep, kwargs: {duration: 1}}\n")
     (work / "more.yaml").write_text("two: {task: sleep, kwargs: {duration: 1}}\n")
