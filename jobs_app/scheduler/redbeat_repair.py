@@ -69,10 +69,6 @@ class RedBeatRepair:
         log.info("projection_rebuilt")
         return True
 
-    def repair_next(self, *, monotonic: float) -> int:
-        """Repair the next entries, and remove the next leftovers; return how many there were."""
-        return self.compare_next(monotonic=monotonic) + self.remove_leftovers(monotonic=monotonic)
-
     def compare_next(self, *, monotonic: float) -> int:
         """Repair the entries of the next jobs that differ from their rows.
 
