@@ -139,9 +139,7 @@ class JobsCelery(Celery):
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
         """Return a connection for a producer."""
-        return super().connection_for_write(
-            url or self.settings.redis_address.celery_url, **options
-        )
+        return super().connection_for_write(url or self._broker_url, **options)
 
     def connection(self, hostname: str | None = None, *args: Any, **options: Any) -> Any:
         """Return a connection for whatever a task does with it."""
