@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zlib import crc32
 
 import hypothesis
@@ -17,6 +18,7 @@ from xdist.scheduler import LoadScopeScheduling
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.migrations import migrate
+from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.worker.process_state.log_setup import LogSetup
 from tests.engines import EnginePool
 from tests.servers import (
@@ -212,6 +214,20 @@ def redis_url(request: pytest.FixtureRequest) -> str:
         return url
     server: ValkeyServer = request.getfixturevalue("valkey")
     return server.url
+
+
+@pytest.fixture
+def redis_settings(redis_url: str) -> Settings:
+    """Settings whose keys in Redis are those of one test alone."""
+    return Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:")
+
+
+@pytest.fixture
+def projection(redis_settings: Settings) -> Iterator[Projection]:
+    """The entries of RedBeat of one test."""
+    opened = Projection(redis_settings)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """The definition of an entry: stock RedBeat reads it."""
 
-from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from redbeat.schedulers import RedBeatSchedulerEntry
@@ -14,18 +12,6 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.schedules.union import Schedules
 from tests.factories import make_job
-
-
-@pytest.fixture
-def settings(redis_url: str) -> Settings:
-    return Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:")
-
-
-@pytest.fixture
-def projection(settings: Settings) -> Iterator[Projection]:
-    opened = Projection(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize(
@@ -46,14 +32,14 @@ def projection(settings: Settings) -> Iterator[Projection]:
 def test_redbeats_own_loader_reads_an_entry(
     database: Database,
     projection: Projection,
-    settings: Settings,
+    redis_settings: Settings,
     when: dict[str, Any],
     shown: str,
 ) -> None:
     job = make_job(database, name="nightly", **when)
     projection.write([job])
 
-    entry = RedBeatSchedulerEntry.from_key(projection.key(job.id), app=make_celery(settings))
+    entry = RedBeatSchedulerEntry.from_key(projection.key(job.id), app=make_celery(redis_settings))
 
     assert (entry.name, entry.args, entry.options["shadow"]) == (
         f"job:{job.id}",

@@ -3,7 +3,6 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -18,18 +17,6 @@ from jobs_app.jobs.redbeat_entries import Projection
 from tests.factories import HOUR, NOON, make_job
 from tests.redbeat_scores import scores
 from tests.servers import crowding
-
-
-@pytest.fixture
-def settings(redis_url: str) -> Settings:
-    return Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:")
-
-
-@pytest.fixture
-def projection(settings: Settings) -> Iterator[Projection]:
-    opened = Projection(settings)
-    yield opened
-    opened.close()
 
 
 def test_kwargs_never_reach_redis(
@@ -152,11 +139,11 @@ def test_a_wake_up_ends_the_last_stretch_of_a_wait_too(
 
 
 def test_a_prefix_belongs_to_the_first_that_takes_it_and_no_other_one_writes_under_it(
-    database: Database, settings: Settings
+    database: Database, redis_settings: Settings
 ) -> None:
     mine, other = uuid4(), uuid4()
     job = make_job(database)
-    projection, foreign = Projection(settings), Projection(settings)
+    projection, foreign = Projection(redis_settings), Projection(redis_settings)
 
     assert projection.take_prefix(mine)
     assert projection.take_prefix(mine)

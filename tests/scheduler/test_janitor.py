@@ -1,6 +1,6 @@
 """The janitor's rules: each mends one promise that a crash broke, and nothing else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -57,13 +57,6 @@ class Publisher:
 @pytest.fixture
 def publisher() -> Publisher:
     return Publisher()
-
-
-@pytest.fixture
-def projection(redis_url: str) -> Iterator[Projection]:
-    opened = Projection(Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

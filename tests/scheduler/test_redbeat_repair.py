@@ -1,11 +1,7 @@
 """The entries in Redis become what the rows say, a step at a time."""
 
-from collections.abc import Iterator
-from uuid import uuid4
-
 import pytest
 
-from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.scheduler.redbeat_repair import (
@@ -15,13 +11,6 @@ from jobs_app.scheduler.redbeat_repair import (
 )
 from tests.factories import DAY, NOON, make_job
 from tests.redbeat_scores import scores
-
-
-@pytest.fixture
-def projection(redis_url: str) -> Iterator[Projection]:
-    opened = Projection(Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """A burst: more jobs due at once than one transaction takes."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from uuid import uuid4
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from jobs_app.core.errors import BrokerUnavailable
-from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -19,13 +17,6 @@ from jobs_app.scheduler.tick import BURST, Ticker
 from tests.factories import HOUR, NOON, SECOND
 
 COUNT = BURST + 150
-
-
-@pytest.fixture
-def projection(redis_url: str) -> Iterator[Projection]:
-    opened = Projection(Settings(redis_url=redis_url, redis_prefix=f"test-{uuid4()}:"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
