@@ -253,9 +253,10 @@ FILTERS: dict[str, Filter] = {
     "state: lost, one in 1,000": Filter(states=(RunState.LOST,)),
     "state: running, none": Filter(states=(RunState.RUNNING,)),
     "three states": Filter(states=FAILURES),
-    "trigger: schedule": Filter(trigger=Trigger.SCHEDULE),
-    "trigger: manual": Filter(trigger=Trigger.MANUAL),
-    "trigger: retry_of": Filter(trigger=Trigger.RETRY_OF),
+    "trigger: schedule": Filter(triggers=(Trigger.SCHEDULE,)),
+    "trigger: manual": Filter(triggers=(Trigger.MANUAL,)),
+    "trigger: retry_of": Filter(triggers=(Trigger.RETRY_OF,)),
+    "two triggers": Filter(triggers=(Trigger.MANUAL, Trigger.RETRY_OF)),
     "from": Filter(since=LONG_AGO),
     "to": Filter(until=LONG_AGO),
     "from and to, an hour": Filter(since=LONG_AGO, until=LONG_AGO + HOUR),
@@ -266,18 +267,18 @@ FILTERS: dict[str, Filter] = {
     "job, state": Filter(job=JOB, states=(RunState.FAILED,)),
     "job, state: lost": Filter(job=JOB, states=(RunState.LOST,)),
     "job, three states": Filter(job=JOB, states=FAILURES),
-    "job, trigger: manual": Filter(job=JOB, trigger=Trigger.MANUAL),
+    "job, trigger: manual": Filter(job=JOB, triggers=(Trigger.MANUAL,)),
     "job, from and to": Filter(job=JOB, since=LONG_AGO, until=LONG_AGO + 24 * HOUR),
     "job, to": Filter(job=JOB, until=LONG_AGO),
     "state, from and to": Filter(states=FAILURES, since=LONG_AGO, until=LONG_AGO + 24 * HOUR),
     "trigger, from and to": Filter(
-        trigger=Trigger.MANUAL, since=LONG_AGO, until=LONG_AGO + 24 * HOUR
+        triggers=(Trigger.MANUAL,), since=LONG_AGO, until=LONG_AGO + 24 * HOUR
     ),
     "job, q": Filter(job=JOB, q="disk is full"),
     "all of them": Filter(
         job=JOB,
         states=FAILURES,
-        trigger=Trigger.SCHEDULE,
+        triggers=(Trigger.SCHEDULE,),
         since=LONG_AGO,
         until=END,
         q="disk is full",
@@ -302,10 +303,10 @@ def _stats(session: Session) -> object:
 OTHER_QUERIES: dict[str, Query] = {
     "jobs with their last runs": _last_runs,
     "jobs whose last run failed": lambda session: listing.page(
-        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=LIMIT, at=END
+        session, listing.Filter(last_state=(RunState.FAILED,)), after=None, limit=LIMIT, at=END
     ),
     "jobs whose last run was lost": lambda session: listing.page(
-        session, listing.Filter(last_state=RunState.LOST), after=None, limit=LIMIT, at=END
+        session, listing.Filter(last_state=(RunState.LOST,)), after=None, limit=LIMIT, at=END
     ),
     "queues": lambda session: status.queues(session, limit=LIMIT),
     "workers": status.workers,

@@ -1,6 +1,6 @@
 """The audit: who changed what, written in the same transaction as the change."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from jobs_app.accounts.permissions import Action
 from jobs_app.accounts.principal import Principal
 from jobs_app.accounts.tag_limit import ALL_JOBS
 from jobs_app.core.roles import Role
+from jobs_app.core.states import Via
 from jobs_app.db.models.accounts import AuditEvent, Person
 from jobs_app.db.models.jobs import Job
 
@@ -109,7 +110,7 @@ def jobs_saved_after(event: int) -> Select[int | None]:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """The conditions of a list of events; None leaves a condition out.
+    """The conditions of a list of events; None, or (), leaves a condition out.
 
     `person` is the name of an account, also of a removed one, or of a part that acts by itself.
     The instants are: since <= at < until.
@@ -117,8 +118,8 @@ class EventFilter:
 
     job_id: int | None = None
     person: str | None = None
-    action: str | None = None
-    via: str | None = None
+    actions: Sequence[str] = ()
+    via: Sequence[Via] = ()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -180,10 +181,10 @@ def _clauses(session: Session, conditions: EventFilter) -> Iterator[ColumnElemen
         ids = list(session.scalars(named))
         # An account by its number: the names of its tokens differ.
         yield AuditEvent.person_id.in_(ids) if ids else AuditEvent.actor == conditions.person
-    if conditions.action is not None:
-        yield AuditEvent.action == conditions.action
-    if conditions.via is not None:
-        yield AuditEvent.via == conditions.via
+    if conditions.actions:
+        yield AuditEvent.action.in_(conditions.actions)
+    if conditions.via:
+        yield AuditEvent.via.in_(conditions.via)
     if conditions.since is not None:
         yield AuditEvent.at >= conditions.since
     if conditions.until is not None:

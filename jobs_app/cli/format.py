@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import click
@@ -109,8 +108,8 @@ class OrNone(ParamType[Any]):
 class Choices(ParamType[list[str]]):
     """Some of a set of words, with commas between them."""
 
-    def __init__(self, words: Iterable[StrEnum], name: str) -> None:
-        self.words = [word.value for word in words]
+    def __init__(self, words: Iterable[str], name: str) -> None:
+        self.words = [str(word) for word in words]
         self.name = name
 
     def convert(

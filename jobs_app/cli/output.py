@@ -17,7 +17,7 @@ import click
 
 from jobs_app.cli.client import Json
 from jobs_app.cli.failure import Failure
-from jobs_app.cli.format import one_line
+from jobs_app.cli.format import Choices, one_line
 from jobs_app.core.escape_sequences import plain
 
 # The heading of each column of a table, and how it writes an item.
@@ -73,6 +73,25 @@ def options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
 def choice_of(values: Iterable[StrEnum]) -> "click.Choice[str]":
     """Return the type of an option that takes one of these values."""
     return click.Choice([value.value for value in values])
+
+
+def any_of(
+    option: str, words: Iterable[str] | None, text: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a filter that takes one of *words* or several, repeated or with commas.
+
+    None takes any word. The command gets them as the text of a query; None without any.
+    """
+    word = option.rpartition("-")[2].upper()
+    type_ = click.STRING if words is None else Choices(words, f"{word},…")
+
+    def joined(ctx: click.Context, param: click.Parameter, values: Sequence[Any]) -> str | None:
+        texts = [value if isinstance(value, str) else ",".join(value) for value in values]
+        return ",".join(texts) or None
+
+    return click.option(
+        option, multiple=True, type=type_, metavar=f"{word},…", callback=joined, help=text
+    )
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:

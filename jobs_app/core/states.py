@@ -70,6 +70,15 @@ class Trigger(StrEnum):
     BACKFILL = "backfill"
 
 
+class Via(StrEnum):
+    """The way by which a change came: `system` is what jobs-app does by itself."""
+
+    API = "api"
+    CLI = "cli"
+    PAGE = "page"
+    SYSTEM = "system"
+
+
 class OverlapPolicy(StrEnum):
     """What happens to a fire while another run of the job is unfinished."""
 

@@ -36,13 +36,13 @@ URGENT = (Standing.FAILING, Standing.LATE, Standing.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a list shows; None leaves a condition out."""
+    """Which jobs a list shows; None, or (), leaves a condition out."""
 
-    state: Standing | None = None
+    state: tuple[Standing, ...] = ()
     tag: str | None = None
     queue: str | None = None
     q: str | None = None
-    last_state: RunState | None = None
+    last_state: tuple[RunState, ...] = ()
 
 
 class Position(NamedTuple):
@@ -140,8 +140,8 @@ def _conditions(
     session: Session, conditions: Filter, *, at: datetime
 ) -> Iterator[ColumnElement[bool]]:
     yield Job.deleted_at.is_(None)
-    if conditions.state is not None:
-        yield stands(session, conditions.state, at=at)
+    if conditions.state:
+        yield or_(*(stands(session, state, at=at) for state in conditions.state))
     if conditions.queue is not None:
         yield Job.queue == conditions.queue
     if conditions.tag is not None:
@@ -153,8 +153,8 @@ def _conditions(
             func.lower(Job.description).contains(q, autoescape=True),
             func.lower(Job.task).contains(q, autoescape=True),
         )
-    if conditions.last_state is not None:
-        yield run_indexes.of_newest(Run.state) == conditions.last_state
+    if conditions.last_state:
+        yield run_indexes.of_newest(Run.state).in_(conditions.last_state)
 
 
 def facets(session: Session, *, at: datetime) -> Facets:

@@ -27,7 +27,7 @@ SENDER_SILENCE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NotificationFilter:
-    """Conditions of a list; None leaves one out.
+    """Conditions of a list; None, or (), leaves one out.
 
     `job` also finds those of deleted jobs of that name.
     """
@@ -35,8 +35,8 @@ class NotificationFilter:
     job: str | None = None
     channel: str | None = None
     run_id: UUID | None = None
-    state: NotificationState | None = None
-    event: Event | None = None
+    state: tuple[NotificationState, ...] = ()
+    event: tuple[Event, ...] = ()
 
 
 #: A notification with the name of its job, as `Notification` and `job_name`.
@@ -56,11 +56,13 @@ def page(
     for column, value in (
         (Notification.channel, conditions.channel),
         (Notification.run_id, conditions.run_id),
-        (Notification.state, conditions.state),
-        (Notification.event, conditions.event),
     ):
         if value is not None:
             statement = statement.where(column == value)
+    if conditions.state:
+        statement = statement.where(Notification.state.in_(conditions.state))
+    if conditions.event:
+        statement = statement.where(Notification.event.in_(conditions.event))
     return session.execute(statement).all()
 
 

@@ -145,12 +145,11 @@ def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
         of_jobs = [] if jobs is None else [Run.job_id.in_(jobs)]
         in_states = [Run.state.in_(conditions.states)] if conditions.states else []
         return (IndexRange((*of_jobs, *in_states)),)
-    is_rare = conditions.trigger not in (None, Trigger.SCHEDULE)
     if jobs is None:
         if conditions.states:
             return [run_indexes.in_state(state) for state in conditions.states]
-        return (IndexRange(()),) if is_rare else run_indexes.of_all()
-    if len(jobs) * max(len(conditions.states), 2) > MAX_RANGES:
+        return _of_rare_triggers(conditions) or run_indexes.of_all()
+    if len(jobs) * max(len(conditions.states), len(conditions.triggers), 2) > MAX_RANGES:
         is_in = [Run.state.in_(conditions.states)] if conditions.states else []
         return (IndexRange((Run.job_id.in_(jobs), *is_in)),)
     if conditions.states:
@@ -160,18 +159,30 @@ def _ranges(conditions: Filter, jobs: list[int] | None) -> Sequence[IndexRange]:
             for state in conditions.states
             for index_range in run_indexes.of_job_in(job, state)
         ]
-    if is_rare:
-        return [IndexRange((Run.job_id == job,)) for job in jobs]
+    if _is_rare(conditions):
+        return [each for job in jobs for each in _of_rare_triggers(conditions, Run.job_id == job)]
     return [index_range for job in jobs for index_range in run_indexes.of_job(job)]
 
 
 def _trigger(conditions: Filter) -> list[Condition]:
-    if conditions.trigger is None:
+    if not conditions.triggers:
         return []
-    has_trigger = Run.trigger == conditions.trigger
-    is_rare = conditions.trigger is not Trigger.SCHEDULE
+    has_trigger = Run.trigger.in_(conditions.triggers)
     # Literals, not bound parameters: only then does a database use its partial index.
-    return [has_trigger, text(f"runs.{IS_UNSCHEDULED}")] if is_rare else [has_trigger]
+    is_unscheduled = text(f"runs.{IS_UNSCHEDULED}")
+    return [has_trigger, is_unscheduled] if _is_rare(conditions) else [has_trigger]
+
+
+def _is_rare(conditions: Filter) -> bool:
+    """Whether a list has only runs whose triggers are rare; most runs are scheduled."""
+    return bool(conditions.triggers) and Trigger.SCHEDULE not in conditions.triggers
+
+
+def _of_rare_triggers(conditions: Filter, *guard: Condition) -> list[IndexRange]:
+    """Return the index ranges of runs with rare triggers; none if they are not rare."""
+    if not _is_rare(conditions):
+        return []
+    return [IndexRange((*guard, Run.trigger == trigger)) for trigger in conditions.triggers]
 
 
 def _by_or_id(conditions: Filter) -> list[Condition]:
@@ -240,8 +251,8 @@ def _matches(
     clauses: list[ColumnElement[bool]] = []
     if conditions.states:
         clauses.append(state.in_(conditions.states))
-    if conditions.trigger is not None:
-        clauses.append(trigger == conditions.trigger)
+    if conditions.triggers:
+        clauses.append(trigger.in_(conditions.triggers))
     return clauses
 
 

@@ -51,7 +51,7 @@ class Filter:
     job: str | None = None
     tag: str | None = None
     states: tuple[RunState, ...] = ()
-    trigger: Trigger | None = None
+    triggers: tuple[Trigger, ...] = ()
     by: str | None = None
     since: datetime | None = None
     until: datetime | None = None

@@ -9,6 +9,7 @@ from jobs_app.accounts.audit import EventFilter, Origin
 from jobs_app.accounts.people import Rights
 from jobs_app.accounts.principal import Principal
 from jobs_app.core.roles import AccountKind, Role
+from jobs_app.core.states import Via
 from jobs_app.db.engine import Database
 from jobs_app.db.models.accounts import AuditEvent
 from tests.factories import HOUR, MINUTE, NOON
@@ -41,10 +42,12 @@ def events(database: Database, **conditions: Any) -> list[str]:
         ({"person": "ann"}, ["resume by Ann/laptop", "pause by Ann"]),
         ({"person": "jobs-app"}, ["pause by jobs-app"]),
         ({"person": "nobody"}, []),
-        ({"action": "pause"}, ["pause by jobs-app", "pause by Ann"]),
-        ({"action": "pause", "person": "Ann"}, ["pause by Ann"]),
-        ({"via": "cli"}, ["resume by Ann/laptop"]),
-        ({"job_id": 1, "via": "page"}, ["pause by Ann"]),
+        ({"actions": ["pause"]}, ["pause by jobs-app", "pause by Ann"]),
+        ({"actions": ["pause"], "person": "Ann"}, ["pause by Ann"]),
+        ({"via": [Via.CLI]}, ["resume by Ann/laptop"]),
+        ({"via": [Via.CLI, Via.PAGE]}, ["resume by Ann/laptop", "pause by Ann"]),
+        ({"actions": ["resume", "pause"], "job_id": 2}, ["pause by jobs-app"]),
+        ({"job_id": 1, "via": [Via.PAGE]}, ["pause by Ann"]),
         ({"since": NOON, "until": NOON + HOUR}, ["resume by Ann/laptop", "pause by Ann"]),
         ({"since": NOON + HOUR}, ["pause by jobs-app"]),
     ],
@@ -65,7 +68,8 @@ def test_the_events_of_a_removed_account_are_still_found_by_its_name(database: D
 @pytest.mark.parametrize(
     "index, conditions",
     [
-        ("ix_audit_events_action", {"action": "resume"}),
+        ("ix_audit_events_action", {"actions": ["resume"]}),
+        ("ix_audit_events_action", {"actions": ["resume", "restore"]}),
         ("ix_audit_events_person", {"person": "Ann"}),
     ],
 )

@@ -123,16 +123,6 @@ def test_a_failure_is_shown_with_the_last_line_of_its_output(
     assert as_json == answer
 
 
-def test_states_are_named_with_commas_or_again(server: CannedServer, run: Run) -> None:
-    server.on("GET", "/runs", Canned({"items": [], "next_cursor": None}))
-
-    both = run("run", "list", "--state", "skipped,missed", "--state", "lost")
-    wrong = run("run", "list", "--state", "skipped,gone")
-
-    assert server.requests[-1].query["state"] == "skipped,missed,lost", both.output
-    assert (wrong.exit_code, "'gone'" in wrong.stderr) == (2, True)
-
-
 def test_json_while_waiting_is_the_finished_run_alone(server: CannedServer, run: Run) -> None:
     started(server, Canned(a_run("failed", exit_code=3)))
 

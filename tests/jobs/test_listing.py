@@ -22,7 +22,7 @@ def test_the_list_knows_the_newest_run_of_each_job(database: Database) -> None:
 
     with database.reading() as session:
         last = listing.last_runs(session, [first.id, second.id])
-        queued = listing.Filter(last_state=RunState.QUEUED)
+        queued = listing.Filter(last_state=(RunState.QUEUED,))
         page, _ = listing.page(session, queued, after=None, limit=10, at=NOON)
 
     assert {job_id: run.id for job_id, run in last.items()} == {first.id: newest}

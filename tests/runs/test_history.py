@@ -69,7 +69,7 @@ def test_words_are_found_under_the_other_conditions(database: Database) -> None:
     assert found(database, Filter(q="bad", states=(RunState.FAILED,))) == [second, first]
     assert found(database, Filter(q="bad", until=NOON + 2 * MINUTE)) == [first, noted]
     assert found(database, Filter(q="bad", job="none")) == []
-    assert found(database, Filter(q="bad", trigger=Trigger.SCHEDULE)) == []
+    assert found(database, Filter(q="bad", triggers=(Trigger.SCHEDULE,))) == []
 
 
 def test_a_run_is_found_by_what_it_was_about_and_not_by_when_it_was_recorded(
@@ -106,7 +106,7 @@ def listed(**wanted: Any) -> Callable[[Session], object]:
 
 def last_runs(session: Session) -> object:
     page, _ = listing.page(
-        session, listing.Filter(last_state=RunState.FAILED), after=None, limit=51, at=NOON
+        session, listing.Filter(last_state=(RunState.FAILED,)), after=None, limit=51, at=NOON
     )
     return listing.last_runs(session, [job.id for job, _ in page])
 
@@ -133,9 +133,14 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
     "a state that none is in": (listed(states=(RunState.LOST,)), "ix_runs_state"),
     "a state of what is not over": (listed(states=(RunState.QUEUED,)), "ix_runs_unfinished"),
     "states": (listed(states=FAILURES), "ix_runs_state"),
-    "a trigger": (listed(trigger=Trigger.MANUAL), "ix_runs_trigger"),
+    "a trigger": (listed(triggers=(Trigger.MANUAL,)), "ix_runs_trigger"),
+    "triggers": (listed(triggers=(Trigger.MANUAL, Trigger.CATCHUP)), "ix_runs_trigger"),
+    "a job by triggers": (
+        listed(job="job-3", triggers=(Trigger.MANUAL, Trigger.CATCHUP)),
+        "ix_runs_job_trigger",
+    ),
     "the trigger of most": (
-        listed(trigger=Trigger.SCHEDULE),
+        listed(triggers=(Trigger.SCHEDULE,)),
         "ix_runs_instant",
         "ix_runs_unfinished",
     ),
@@ -151,7 +156,7 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
         "ix_runs_beside",
         "ix_runs_awaited",
     ),
-    "a job by a trigger": (listed(job="job-3", trigger=Trigger.MANUAL), "ix_runs_job_trigger"),
+    "a job by a trigger": (listed(job="job-3", triggers=(Trigger.MANUAL,)), "ix_runs_job_trigger"),
     "the beginning of an id": (listed(ids=IdRange.read("0193583e8f")),),
     "words of a job": (listed(job="job-3", q="disk"), "ix_runs_job_said"),
     "a job from and to": (

@@ -4,9 +4,10 @@ import click
 
 from jobs_app.cli.client import Json, connect
 from jobs_app.cli.completion import job_names
-from jobs_app.cli.output import as_table, json_or, limit_options
+from jobs_app.cli.output import any_of, as_table, json_or, limit_options
 from jobs_app.cli.period_options import period_options
 from jobs_app.cli.run_view import instant_text
+from jobs_app.core.states import Via
 
 
 def _object(event: Json) -> str:
@@ -22,8 +23,8 @@ def _object(event: Json) -> str:
 @click.command()
 @click.option("--job", shell_complete=job_names, help="Only what was done to this job.")
 @click.option("--person", help="Only what this account did, whichever token it had.")
-@click.option("--action", help="Only events with this action: pause, change, …")
-@click.option("--via", type=click.Choice(["api", "cli", "page", "system"]), help="Only this way.")
+@any_of("--action", None, "Only events with one of these actions: pause,change.")
+@any_of("--via", Via, "Only by one of these ways: api,cli.")
 @period_options
 @limit_options
 @json_or(

@@ -7,6 +7,7 @@ from jobs_app.cli.completion import job_names, queue_names, tag_names
 from jobs_app.cli.fire_table import print_fires
 from jobs_app.cli.job_view import job_fields, print_jobs
 from jobs_app.cli.output import (
+    any_of,
     choice_of,
     json_option,
     limit_options,
@@ -22,10 +23,8 @@ from jobs_app.core.states import JobSort, JobState, RunState, Standing
 
 
 @click.command("list")
-@click.option("--state", type=choice_of(Standing), help="Only jobs that stand so.")
-@click.option(
-    "--last-state", type=choice_of(RunState), help="Only jobs whose last run is in this state."
-)
+@any_of("--state", Standing, "Only jobs that stand so, in one of these ways: failing,late.")
+@any_of("--last-state", RunState, "Only jobs whose last run is in one of these states.")
 @click.option("--tag", shell_complete=tag_names, help="Only jobs with this tag.")
 @click.option("--q", metavar="TEXT", help="Only jobs whose name or description holds TEXT.")
 @click.option("--queue", shell_complete=queue_names, help="Only jobs of this queue.")

@@ -13,9 +13,9 @@ from jobs_app.cli.failure import FAILED
 from jobs_app.cli.format import exact
 from jobs_app.cli.job_options import read_text
 from jobs_app.cli.output import (
+    any_of,
     as_fields,
     as_table,
-    choice_of,
     confirm_deletion,
     json_option,
     json_or,
@@ -245,8 +245,8 @@ def notification() -> None:
 @click.option("--job", shell_complete=job_names, help="Only of this job.")
 @click.option("--channel", shell_complete=channel_names, help="Only to this channel.")
 @click.option("--run", metavar="ID|JOB", shell_complete=run_or_job_names, help="Only of this run.")
-@click.option("--state", type=choice_of(NotificationState), help="Only in this state.")
-@click.option("--event", type=choice_of(Event), help="Only of this event.")
+@any_of("--state", NotificationState, "Only in one of these states: failed,suppressed.")
+@any_of("--event", Event, "Only of one of these events: failed,lost.")
 @limit_options
 @json_or(
     as_table(

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import suppress
-from itertools import chain
 from typing import Any
 
 import click
@@ -15,11 +14,11 @@ from jobs_app.cli.completion import (
     unfinished_run_or_job_names,
 )
 from jobs_app.cli.failure import NO_SUCH, Failure
-from jobs_app.cli.format import Choices
 from jobs_app.cli.job_options import kwargs_options
 from jobs_app.cli.log_follow import follow
 from jobs_app.cli.outcome_text import outcome_line
 from jobs_app.cli.output import (
+    any_of,
     choice_of,
     json_option,
     json_or,
@@ -50,29 +49,21 @@ def run() -> None:
 @run.command("list")
 @click.option("--job", shell_complete=job_names, help="Only runs of this job.")
 @click.option("--tag", shell_complete=tag_names, help="Only runs of jobs with this tag.")
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    type=Choices(RunState, "STATE,…"),
-    help="Only in one of these states: failed,lost; repeatable.",
-)
-@click.option("--trigger", type=choice_of(TRIGGERS), help="Only started by this.")
+@any_of("--state", RunState, "Only in one of these states: failed,lost.")
+@any_of("--trigger", TRIGGERS, "Only started by one of these: manual,retry_of.")
 @click.option("--by", help="Only started by this person or token, as `run show` names it.")
 @period_options
 @limit_options
 @json_option
 def list_runs(
     period: dict[str, str],
-    states: tuple[list[str], ...],
     limit: int | None,
     as_json: bool,
     **filters: str | None,
 ) -> None:
     """List runs, the newest first."""
-    filters |= {"state": ",".join(chain.from_iterable(states)) or None, **period}
     client = connect()
-    page = client.page("/runs", limit=limit, **filters)
+    page = client.page("/runs", limit=limit, **filters, **period)
     (print_json if as_json else print_runs)(page)
     if not (as_json or page["items"]) and filters.get("job"):
         _note_missing_job(client, str(filters["job"]))

@@ -1,7 +1,7 @@
 """The route /audit: who did what."""
 
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from flask import Response
@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from jobs_app.accounts import audit
 from jobs_app.accounts.audit import EventFilter
 from jobs_app.core.field_spec import INT32
+from jobs_app.core.states import Via
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.web.api import pagination
 from jobs_app.web.api.jobs import find_job
@@ -18,7 +19,7 @@ from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.api.responses import as_json
 from jobs_app.web.api.schemas.base import Query
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
-from jobs_app.web.api.schemas.fields import Instant, InstantIn, Search
+from jobs_app.web.api.schemas.fields import AnyOf, Instant, InstantIn, Search
 from jobs_app.web.permissions import principal
 from jobs_app.web.session import session
 
@@ -68,8 +69,12 @@ class EventQuery(Query):
 
     job: Search | None = None
     person: Search | None = None
-    action: Search | None = None
-    via: Literal["api", "cli", "page", "system"] | None = None
+    action: Annotated[
+        tuple[str, ...], AnyOf(None, "actions", "What was done.", ("pause", "resume"))
+    ] = ()
+    via: Annotated[
+        tuple[Via, ...], AnyOf(Via, "ways", "The way by which the change came.", ("api", "page"))
+    ] = ()
     start: InstantIn | None = Field(None, alias="from")
     end: InstantIn | None = Field(None, alias="to")
     limit: Annotated[int, Field(ge=1, le=200)] = 50
@@ -117,7 +122,7 @@ def _filter(query: EventQuery) -> EventFilter:
     return EventFilter(
         job_id=None if query.job is None else find_job(query.job).id,
         person=query.person,
-        action=query.action,
+        actions=query.action,
         via=query.via,
         since=query.start,
         until=query.end,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from flask import Response, jsonify
 from flask_openapi3 import Tag
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core import clock
 from jobs_app.core.errors import NotFound
@@ -27,7 +27,7 @@ from jobs_app.web.api.pagination import ListQuery
 from jobs_app.web.api.preconditions import IfMatch, MayRepeat
 from jobs_app.web.api.responses import all_as_json, as_json, checked_name, located, versioned
 from jobs_app.web.api.schemas.base import Input, Query
-from jobs_app.web.api.schemas.fields import Instant, Search
+from jobs_app.web.api.schemas.fields import AnyOf, Instant, Search
 from jobs_app.web.api.schemas.job_input import NAME_SCHEMA, Name, NotifyEvents
 from jobs_app.web.api.schemas.notifications import NotificationOut, show_notification
 from jobs_app.web.permissions import actor
@@ -157,8 +157,19 @@ class NotificationQuery(ListQuery):
     job: Search | None = None
     channel: Search | None = None
     run: UUID | None = None
-    state: Annotated[NotificationState, Strict(False)] | None = None
-    event: Annotated[Event, Strict(False)] | None = None
+    state: Annotated[
+        tuple[NotificationState, ...],
+        AnyOf(
+            NotificationState,
+            "states of notifications",
+            "The state of the notification.",
+            ("failed",),
+        ),
+    ] = ()
+    event: Annotated[
+        tuple[Event, ...],
+        AnyOf(Event, "events", "The event that it is about.", ("failed", "lost")),
+    ] = ()
 
 
 @api.get("/channels", responses={200: ChannelPage, **problems(400)})

@@ -62,8 +62,8 @@ def filters_of(query: RunQuery) -> history.Filter:
     return history.Filter(
         job=query.job,
         tag=query.tag,
-        states=tuple(RunState(name) for name in query.state),
-        trigger=query.trigger,
+        states=query.state,
+        triggers=query.trigger,
         by=query.by,
         since=query.start,
         until=query.end,

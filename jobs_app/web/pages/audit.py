@@ -12,6 +12,7 @@ from werkzeug import Response
 from jobs_app.accounts import audit
 from jobs_app.core.document_diff import differences
 from jobs_app.core.errors import JobsError
+from jobs_app.core.states import Via
 from jobs_app.core.text import rfc3339
 from jobs_app.db.models.accounts import AuditEvent
 from jobs_app.web.api import audit as api
@@ -32,7 +33,15 @@ MOST_NEWER = 20
 #: The parameters with an instant, which people type in the zone of the page.
 INSTANTS = ("from", "to")
 
-WAYS = {"page": "page", "api": "API", "cli": "command line", "system": "by itself"}
+#: The parameters that may have several values.
+SEVERAL = ("action", "via")
+
+WAYS = {
+    Via.PAGE: "page",
+    Via.API: "API",
+    Via.CLI: "command line",
+    Via.SYSTEM: "by itself",
+}
 
 #: What else than jobs and runs an event is about; the first that its detail has is shown.
 OBJECTS = ("name", "secret", "channel", "token", "person", "request")
@@ -74,7 +83,10 @@ def _filters() -> dict[str, Any]:
     return {
         "filters": {name: value for name, value in sent.items() if name != "cursor"},
         "local": {name: _local(sent.get(name, "")) for name in INSTANTS},
-        "actions": None if visible is None else sorted(visible),
+        "chosen": {name: [*filter(None, sent.get(name, "").split(","))] for name in SEVERAL},
+        "actions": None
+        if visible is None
+        else [(name, name.replace("_", " ")) for name in sorted(visible)],
         "ways": WAYS,
         "errors": {},
     }
@@ -113,7 +125,11 @@ def _key(event_id: int) -> str:
 
 def _sent() -> dict[str, str]:
     """Return the parameters of this address that are not empty."""
-    sent = {name: values[0] for name, values in known().items() if values[0]}
+    sent = {
+        name: ",".join(filter(None, values)) if name in SEVERAL else values[0]
+        for name, values in known().items()
+        if any(values)
+    }
     sent.pop("since", None)
     return sent
 

@@ -173,7 +173,7 @@ def _last_starts(job: Job) -> list[Run]:
     """Return the last starts by hand, for whoever may see their arguments."""
     if not may(Action.SEE_ARGUMENTS):
         return []
-    by_hand = history.Filter(job=job.name, trigger=Trigger.MANUAL)
+    by_hand = history.Filter(job=job.name, triggers=(Trigger.MANUAL,))
     runs, _ = history.page(session(), by_hand, before=None, limit=LAST_STARTS)
     return [run for run in runs if run.job_id == job.id and run.task == job.task]
 

@@ -1,7 +1,7 @@
 """What the address of a page asks for, read as the API reads it."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from flask import request
 from pydantic import BaseModel, ValidationError
@@ -16,8 +16,12 @@ def read_query(model: type[Model], **defaults: Any) -> Model:
 
     Raises InvalidInput. What the model does not know is left out: links grow in mails.
     """
-    known = {field.alias or name for name, field in model.model_fields.items()}
-    sent = {name: value for name, value in request.args.items() if value and name in known}
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    sent: dict[str, Any] = {}
+    for name, values in request.args.lists():
+        if name in fields and (filled := [value for value in values if value]):
+            takes_several = get_origin(fields[name].annotation) is tuple
+            sent[name] = filled if takes_several else filled[0]
     return validated(model, defaults | sent)
 
 

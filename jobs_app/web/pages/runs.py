@@ -19,7 +19,7 @@ from jobs_app.web.api.schemas.fields import seconds_between
 from jobs_app.web.api.schemas.runs import RunQuery
 from jobs_app.web.pages import frame, marks
 from jobs_app.web.pages.parameters import known
-from jobs_app.web.pages.queries import validated
+from jobs_app.web.pages.queries import read_query
 from jobs_app.web.session import session
 
 page = Blueprint("runs_page", __name__)
@@ -31,9 +31,6 @@ MOST_ERROR_CHARS = 200
 
 #: New runs are counted up to so many.
 MOST_NEWER = 20
-
-#: The filters that the form has.
-FIELDS = ("job", "trigger", "by", "from", "to", "q", "limit", "cursor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Row:
 @page.get("/runs")
 def show() -> Response:
     """Show the runs that match the filters in the address."""
-    query = _query()
+    query = read_query(RunQuery)
     return frame.show(
         "runs.html",
         partial(_build, query),
@@ -57,15 +54,6 @@ def show() -> Response:
         triggers=[(str(trigger), marks.TRIGGERS[trigger]) for trigger in Trigger],
         sent=request.args,
     )
-
-
-def _query() -> RunQuery:
-    """Return the filters in the address; a field left empty takes its default."""
-    document: dict[str, Any] = {
-        name: request.args[name] for name in FIELDS if request.args.get(name)
-    }
-    document["state"] = [state for state in request.args.getlist("state") if state]
-    return validated(RunQuery, document)
 
 
 def _build(query: RunQuery) -> Mapping[str, Any]:

@@ -376,6 +376,9 @@ FILTERS = {
     "text in the description": ("q=invoices", ["b"]),
     "percent is no wildcard": ("q=%25", []),
     "last state": ("last_state=queued", ["b"]),
+    "last states": ("last_state=queued,failed", ["b"]),
+    "states": ("state=paused,failing", ["a"]),
+    "a state again": ("state=failing&state=paused", ["a"]),
     "two of them": ("tag=billing&queue=slow", []),
 }
 
@@ -645,6 +648,7 @@ def test_the_audit_can_be_filtered(api: Api) -> None:
     assert [event["action"] for event in events] == ["pause"]
     assert api.get(f"/audit?{query}&to=2026-01-02T00:00:00Z").json["items"] == []
     assert api.get("/audit?via=post").status_code == 422
+    assert len(api.get("/audit?action=pause,create&via=api&via=page").json["items"]) == 2
 
 
 def test_the_audit_has_all_of_a_job(api: Api) -> None:

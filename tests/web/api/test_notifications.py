@@ -393,6 +393,8 @@ def test_notifications_are_listed_by_their_content(api: Api, database: Database)
     assert events("") == ["lost", "lost", "failed"]
     assert events("?job=nightly") == ["failed"]
     assert events("?event=lost&state=sent") == ["lost"]
+    assert events("?event=lost,failed&state=sent,failed") == events("?state=sent&state=failed")
+    assert events("?event=failed,recovered") == ["failed"]
     assert events("?channel=chat") == ["lost"]
     first = api.get("/notifications?limit=2").json
     rest = api.get(f"/notifications?limit=2&cursor={first['next_cursor']}").json

@@ -84,6 +84,26 @@ def test_a_dry_run_is_an_answer_of_every_operation_that_has_it(document: dict[st
     assert all("DryRunOut" in str(schema) for schema in with_dry_run.values())
 
 
+def test_a_filter_of_a_list_takes_several_values(document: dict[str, Any]) -> None:
+    schemas = {
+        f"{name} {parameter['name']}": parameter["schema"]
+        for name, operation in operations(document).items()
+        for parameter in operation.get("parameters", [])
+        if any(other["name"] == "limit" for other in operation["parameters"])
+    }
+
+    # A list has one order.
+    single = {name for name, schema in schemas.items() if "enum" in _resolved(schema, document)}
+    assert single == {"GET /api/v1/jobs sort"}
+    assert schemas["GET /api/v1/runs trigger"]["type"] == "array"
+
+
+def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> str:
+    """Return the text of a schema with what it refers to."""
+    names = re.findall(r"#/components/schemas/([\w.]+)", str(schema))
+    return str([schema, *(document["components"]["schemas"][name] for name in names)])
+
+
 def test_the_example_of_every_body_is_accepted(api: Api, document: dict[str, Any]) -> None:
     api.make_job("nightly-report", schedule=None)
     api.post("/channels", {"name": "ops", "url": "json://desk.example.org"})

@@ -37,7 +37,10 @@ def test_the_filters_are_in_the_address(page: Page, api: Api, page_of: Callable[
 
     found = {
         query: set(re.findall(r'href="/audit\?action=(\w+)"', page(f"/audit?{query}").text))
-        for query in ("job=two", "action=pause", "person=ben", "via=page", "job=one&action=pause")
+        for query in (
+            *("job=two", "action=pause", "person=ben", "via=page", "job=one&action=pause"),
+            *("action=pause,sign_out", "via=page&via=system"),
+        )
     }
 
     assert found == {
@@ -46,9 +49,13 @@ def test_the_filters_are_in_the_address(page: Page, api: Api, page_of: Callable[
         "person=ben": {"sign_out"},
         "via=page": {"sign_out"},
         "job=one&action=pause": set(),
+        "action=pause,sign_out": {"pause", "sign_out"},
+        "via=page&via=system": {"create_person", "sign_out"},
     }
     assert "No event matches." in page("/audit?job=one&action=pause").text
     assert 'value="ben"' in page("/audit?person=ben").text
+    text = page("/audit?via=page&via=system").text
+    assert '<option value="page,system" selected>page, by itself</option>' in text
 
 
 def test_an_instant_that_is_typed_gets_the_zone_of_the_page(page: Page, api: Api) -> None:

@@ -33,7 +33,9 @@ def test_failing_jobs_come_first(api: Api, page: Page, database: Database) -> No
     assert order(page("/jobs?sort=name")) == ["alpha", "beta", "gamma"]
 
 
-@pytest.mark.parametrize("query", ["q=alp", "tag=infra", "queue=slow", "state=paused"])
+@pytest.mark.parametrize(
+    "query", ["q=alp", "tag=infra", "queue=slow", "state=paused", "state=paused,late"]
+)
 def test_a_filter_is_in_the_address(api: Api, page: Page, query: str) -> None:
     api.make_job("alpha", tags=["infra"], queue="slow")
     api.make_job("beta")

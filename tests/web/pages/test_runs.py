@@ -55,6 +55,7 @@ FILTERS = {
     "states": ("state=failed,missed", 2),
     "states, repeated": ("state=failed&state=missed", 2),
     "trigger": ("trigger=schedule", 1),
+    "triggers": ("trigger=schedule,manual", 3),
     "who": ("by=ann", 1),
     "text": ("q=disk", 1),
     "from": ("from=2026-11-23T12:00:00Z", 2),

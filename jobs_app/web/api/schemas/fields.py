@@ -1,21 +1,24 @@
 """The types of fields that several requests or answers share."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
-from pydantic_core import PydanticCustomError
-
-from jobs_app.core.states import (
-    CancelMode,
-    JobSort,
-    OverlapPolicy,
-    RunState,
-    Standing,
-    Trigger,
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
 )
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from jobs_app.core.states import CancelMode, JobSort, OverlapPolicy
 from jobs_app.core.text import did_you_mean, rfc3339
 from jobs_app.runs.id_prefix import IdRange
 
@@ -64,26 +67,60 @@ Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str), _WIRE]
 
 # JSON has enum values as text, which a strict field would refuse.
 CancelModeIn = Annotated[CancelMode, Strict(False)]
-StandingIn = Annotated[Standing, Strict(False)]
 JobSortIn = Annotated[JobSort, Strict(False)]
 OverlapPolicyIn = Annotated[OverlapPolicy, Strict(False)]
-RunStateIn = Annotated[RunState, Strict(False)]
-TriggerIn = Annotated[Trigger, Strict(False)]
 
 
-def split_choices(values: list[str], choices: Iterable[str], noun: str) -> list[str]:
-    """Return the names in *values*, each of which is one or several with commas.
+#: How many values of one filter an address may hold.
+MOST_VALUES = 50
 
-    Raises PydanticCustomError unless all are among *choices*, which are called *noun*.
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Makes a field of a query take one value or several, repeated or with commas.
+
+    All must be among *choices*, which are called *noun*; None takes any text.
     """
-    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
-    known = [str(choice) for choice in choices]
-    for name in names:
-        if name not in known:
+
+    choices: Iterable[str] | None
+    noun: str
+    description: str
+    example: Sequence[str]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return how a list of texts becomes the values that *source* says."""
+        texts = core_schema.list_schema(
+            core_schema.str_schema(max_length=200), max_length=MOST_VALUES
+        )
+        return core_schema.chain_schema(
+            [core_schema.no_info_after_validator_function(self._split, texts), handler(source)]
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return a list of texts: a list of the choices would not have several with commas."""
+        texts = {"type": "array", "items": {"type": "string"}, "maxItems": MOST_VALUES}
+        about = f"{self.description} Several may be named, repeated or with commas between them."
+        return {**texts, "description": about, "example": list(self.example)}
+
+    def _split(self, values: list[str]) -> tuple[str, ...]:
+        """Return the names in *values*; raises PydanticCustomError if one is no choice."""
+        names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+        for name in names:
+            self._check(name)
+        return tuple(dict.fromkeys(names))
+
+    def _check(self, name: str) -> None:
+        known = None if self.choices is None else [str(choice) for choice in self.choices]
+        if known is None:
+            _without_nul(name)
+        elif name not in known:
             hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
-            predicate = f"must name {noun}; {name[:60]!r} is not one.{hint}"
+            predicate = f"must name {self.noun}; {name[:60]!r} is not one.{hint}"
             raise PydanticCustomError("not_a_choice", "{predicate}", {"predicate": predicate})
-    return list(dict.fromkeys(names))
 
 
 Note = Annotated[str, Field(max_length=2000)]

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from celery import Celery
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from jobs_app.core.errors import FieldError, InvalidInput
 from jobs_app.core.field_spec import INT32, YEAR_SECONDS
 from jobs_app.core.settings import Settings
-from jobs_app.core.states import JobSort
+from jobs_app.core.states import JobSort, RunState, Standing
 from jobs_app.jobs.definition import from_document
 from jobs_app.jobs.document import NAME, Definition
 from jobs_app.jobs.schedule_input import schedules_from
@@ -23,14 +23,12 @@ from jobs_app.schedules.union import MAX_SCHEDULES, AnySchedule
 from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import MOST_CHARACTERS, input_fields, text_schema
 from jobs_app.web.api.schemas.fields import (
+    AnyOf,
     InstantIn,
     JobSortIn,
     Note,
     OverlapPolicyIn,
-    RunStateIn,
     Search,
-    StandingIn,
-    split_choices,
 )
 
 #: What a list of jobs can have besides the jobs.
@@ -257,20 +255,24 @@ class JobPath(Query):
     name: Annotated[str, Field(json_schema_extra={**NAME_SCHEMA, "example": "nightly-report"})]
 
 
-def _parts(values: list[str]) -> list[str]:
-    """Return the parts of a list in *values*, each of which is one or several with commas."""
-    return split_choices(values, PARTS, "parts of a list")
-
-
 class JobQuery(Query):
     """Which jobs a list shows."""
 
     state: Annotated[
-        StandingIn | None, Field(description="How a job stands; it may stand in several ways.")
-    ] = None
+        tuple[Standing, ...],
+        AnyOf(
+            Standing,
+            "ways in which a job stands",
+            "How a job stands; it may stand in several ways.",
+            ("failing", "late"),
+        ),
+    ] = ()
     tag: Search | None = None
     queue: Search | None = None
-    last_state: RunStateIn | None = None
+    last_state: Annotated[
+        tuple[RunState, ...],
+        AnyOf(RunState, "states of runs", "The state of the newest run.", ("failed", "lost")),
+    ] = ()
     q: Search | None = None
     sort: Annotated[
         JobSortIn,
@@ -280,15 +282,14 @@ class JobQuery(Query):
         ),
     ] = JobSort.NAME
     include: Annotated[
-        list[str],
-        AfterValidator(_parts),
-        Field(
-            max_length=10,
-            description="`recent`: the last 20 runs of each job. `facets`: how many jobs each"
-            " filter finds. Both: repeated or with a comma.",
-            json_schema_extra={"example": ["recent"]},
+        tuple[str, ...],
+        AnyOf(
+            PARTS,
+            "parts of a list",
+            "`recent`: the last 20 runs of each job. `facets`: how many jobs each filter finds.",
+            ("recent",),
         ),
-    ] = []
+    ] = ()
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(max_length=1000)] | None = None
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core.json_storage import UNREADABLE
 from jobs_app.core.run_error import RunError
@@ -15,15 +15,14 @@ from jobs_app.web.api.schemas.base import Input, Query
 from jobs_app.web.api.schemas.derive import input_fields
 from jobs_app.web.api.schemas.dump import dumped, shown_kwargs, shown_result
 from jobs_app.web.api.schemas.fields import (
+    AnyOf,
     CancelModeIn,
     IdPrefixIn,
     Instant,
     InstantIn,
     Note,
     Search,
-    TriggerIn,
     seconds_between,
-    split_choices,
 )
 from jobs_app.web.api.schemas.job_input import JobRunIn
 
@@ -222,26 +221,19 @@ class RunPath(Query):
     run_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 
 
-def _states(values: list[str]) -> list[str]:
-    """Return the states in *values*, each of which is one state or several with commas."""
-    return split_choices(values, RunState, "states of runs")
-
-
 class RunQuery(Query):
     """The runs to list, newest first; `from` <= the instant of a run < `to`."""
 
     job: Search | None = None
     tag: Annotated[Search | None, Field(description="Only runs of jobs with this tag.")] = None
     state: Annotated[
-        list[str],
-        AfterValidator(_states),
-        Field(
-            max_length=50,
-            description="One state, or several, repeated or with commas: any of them.",
-            json_schema_extra={"example": ["failed", "lost"]},
-        ),
-    ] = []
-    trigger: TriggerIn | None = None
+        tuple[RunState, ...],
+        AnyOf(RunState, "states of runs", "The state of the run.", ("failed", "lost")),
+    ] = ()
+    trigger: Annotated[
+        tuple[Trigger, ...],
+        AnyOf(Trigger, "triggers", "Why the run exists.", ("manual", "retry_of")),
+    ] = ()
     by: Annotated[
         Search | None, Field(description="Who started it: the whole name in `triggered_by`.")
     ] = None
