@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs_app.core.document_diff import differences
@@ -20,15 +19,16 @@ from jobs_app.jobs.fire_changes import FireChanges
 from jobs_app.jobs.write import Replacement
 from jobs_app.web import extension, job_commands
 from jobs_app.web.api import job_documents, preconditions
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import MayRepeat
 from jobs_app.web.api.schemas.base import Input, refuse_large_kwargs
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
 from jobs_app.web.api.schemas.fields import Instant
-from jobs_app.web.api.schemas.job_input import JobIn, WriteQuery
+from jobs_app.web.api.schemas.job_input import JobIn, Name, WriteQuery
 from jobs_app.web.api.schemas.job_output import Effect, FireOut, JobOut, show_effect, show_fire
 
-api = APIBlueprint("apply", __name__, abp_tags=[JOBS])
+api = LateBlueprint("apply", __name__, abp_tags=[JOBS])
 
 #: Jobs in one request: they are written in one transaction, and others wait for it.
 MOST_JOBS = 2000

@@ -3,7 +3,6 @@
 from typing import Literal
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel
 
 from jobs_app.core import clock
@@ -11,10 +10,11 @@ from jobs_app.jobs.doctor.examine import examine
 from jobs_app.jobs.doctor.findings import Report, as_json
 from jobs_app.tasks import registry
 from jobs_app.web import extension
+from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import INSTALLATION, problems
 from jobs_app.web.session import reading
 
-api = APIBlueprint("doctor", __name__, abp_tags=[INSTALLATION])
+api = LateBlueprint("doctor", __name__, abp_tags=[INSTALLATION])
 
 #: The name of the process that answers, in findings.
 PROCESS = "the web server"
