@@ -9,7 +9,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.errors import ConfigurationError, Unavailable
 from jobs_app.core.setting_types import without_secrets
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database, is_refused
@@ -59,8 +59,8 @@ def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str |
     newer ones hold. Returns the revisions before and after; None is an empty database.
 
     Several processes may call this at once: one migrates, the others wait and find nothing
-    to do. Raises ConfigurationError if the database cannot be opened, if a newer version has
-    migrated it, if no such revision exists, or if its SQLite file has disappeared.
+    to do. Raises Unavailable if the database cannot be opened, and ConfigurationError if a newer
+    version has migrated it, if no such revision exists, or if its SQLite file has disappeared.
     """
     url = settings.effective_database_url
     if settings.database_url is None:
@@ -80,7 +80,7 @@ def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str |
         if not isinstance(error, OperationalError) and not is_refused(error):
             raise
         what = "refuses its user" if is_refused(error) else "cannot be opened"
-        raise ConfigurationError(
+        raise Unavailable(
             f"The database {without_secrets(url)} {what}: {str(error.orig).strip()}"
         ) from error
     if settings.database_url is None and after is not None:

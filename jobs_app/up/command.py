@@ -81,7 +81,7 @@ def up(
     With *demo*, add the demo jobs and open the two demo routes on loopback. With
     *opens_browser*, show the first page. With *reloads*, start the processes anew when the
     user's code changes. *calls* are the processes to start, *shared_modules* what they share
-    in memory. Raises ConfigurationError for a setting that cannot work.
+    in memory. Raises ConfigurationError, and Unavailable if the database does not answer.
     """
     try:
         with ExitStack() as stack:
@@ -112,7 +112,7 @@ def up(
                 files=files,
                 calls=calls,
             )
-    except ConfigurationError:
+    except (ConfigurationError, Unavailable):
         raise
     except JobsError as error:
         announce(error.detail)

@@ -8,7 +8,7 @@ from typing import Any
 from jobs_app.accounts import links
 from jobs_app.accounts.admin_token import ensure_admin_token
 from jobs_app.core import clock
-from jobs_app.core.errors import ConfigurationError, JobsError
+from jobs_app.core.errors import JobsError
 from jobs_app.core.settings import Settings
 from jobs_app.db.migrations import migrate
 from jobs_app.secrets.encryption import load_cipher
@@ -35,7 +35,6 @@ def prepare_and_answer(answer_fd: int, *, with_demo: bool) -> None:
     try:
         answer = asdict(prepare(Settings(), with_demo=with_demo))
     except JobsError as error:
-        is_configuration = isinstance(error, ConfigurationError)
-        answer = {"refusal": error.detail, "is_configuration": is_configuration}
+        answer = {"refusal": error.detail, "code": error.code}
     with os.fdopen(answer_fd, "w") as pipe:
         json.dump(answer, pipe)

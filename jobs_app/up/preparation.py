@@ -8,11 +8,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs_app.core.errors import ConfigurationError, JobsError
+from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.programs import ChildProcess
 
 TARGET = "jobs_app.__main__:prepare_database"
+
+#: The errors of the process that have an exit code of their own, by their codes.
+REFUSALS: dict[str, type[JobsError]] = {
+    error.code: error for error in (ConfigurationError, Unavailable)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +62,5 @@ def read_answer(text: str) -> Prepared:
         raise JobsError("The database could not be prepared; see above.")
     answer = json.loads(text)
     if "refusal" in answer:
-        raise (ConfigurationError if answer["is_configuration"] else JobsError)(answer["refusal"])
+        raise REFUSALS.get(answer["code"], JobsError)(answer["refusal"])
     return Prepared(**answer)

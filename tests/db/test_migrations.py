@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 
 from jobs_app.accounts import people, tokens
 from jobs_app.accounts.principal import of_token
-from jobs_app.core.errors import ConfigurationError
+from jobs_app.core.errors import ConfigurationError, Unavailable
 from jobs_app.core.roles import AccountKind, Role, Scope
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
@@ -279,7 +279,7 @@ def test_a_revision_that_does_not_exist_is_an_error(target: str) -> None:
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
     url = "postgresql://ann:hunter2@127.0.0.1:1/nowhere"
 
-    with pytest.raises(ConfigurationError) as raised:
+    with pytest.raises(Unavailable) as raised:
         migrate(Settings(database_url=url, data_dir=tmp_path))
 
     assert "127.0.0.1:1/nowhere" in raised.value.detail

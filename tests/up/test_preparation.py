@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs_app.core.errors import ConfigurationError, JobsError
+from jobs_app.core.errors import ConfigurationError, JobsError, Unavailable
 from jobs_app.up import preparation
 from jobs_app.up.parent_death import ParentDeathPipe
 from jobs_app.up.preparation import Prepared, prepare_database
@@ -35,12 +35,17 @@ def test_a_setting_that_cannot_work_is_an_error_of_the_configuration(tmp_path: P
 
 
 def test_another_refusal_is_no_error_of_the_configuration() -> None:
-    text = json.dumps({"refusal": "It is full.", "is_configuration": False})
+    text = json.dumps({"refusal": "It is full.", "code": "conflict"})
 
     with pytest.raises(JobsError, match="It is full") as caught:
         preparation.read_answer(text)
 
     assert not isinstance(caught.value, ConfigurationError)
+
+
+def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/nowhere"):
+        prepare(tmp_path, JOBS_DATABASE_URL="postgresql://ann@127.0.0.1:1/nowhere")
 
 
 def test_a_process_that_ends_without_a_word_is_an_error(
