@@ -42,12 +42,14 @@ class JobSet:
 
     `faults` are those of documents that make no definition. `name` becomes the `origin` of the
     jobs that the set manages; None manages none. `prunes` deletes managed jobs that it no longer
-    has. `takes_over` lets it manage jobs that were made by hand, or that another set manages.
+    has: with `prune_only` those alone, and another one is refused. `takes_over` lets it manage
+    jobs that were made by hand, or that another set manages.
     """
 
     definitions: Mapping[int, Definition]
     name: str | None = None
     prunes: bool = False
+    prune_only: frozenset[str] | None = None
     takes_over: bool = False
     faults: Sequence[FieldError] = ()
 
@@ -83,7 +85,8 @@ def plan(
     """Return a step for each job of *job_set*, in order, then those that it prunes; store nothing.
 
     Raises InvalidInput with the faults of all jobs, with pointers below `/jobs/NUMBER`; Conflict
-    (`managed_elsewhere`) if another set manages one of the jobs; and what *guard* raises.
+    (`managed_elsewhere`) if another set manages one of the jobs, or (`prune_changed`) if a job
+    would be pruned that is not in `prune_only`; and what *guard* raises.
     """
     jobs = _present(reader, job_set.definitions.values())
     errors = [*job_set.faults]
@@ -212,7 +215,20 @@ def _prunings(reader: Session, job_set: JobSet, *, guard: Guard, at: datetime) -
             gone = service.next_fires(job, after=at, count=MOST_FIRES)
             fires = FireChanges([], gone, [])
             steps.append(Step(Action.DELETE, job.name, job, None, None, fires))
+    _refuse_unconfirmed(job_set, [step.name for step in steps])
     return steps
+
+
+def _refuse_unconfirmed(job_set: JobSet, pruned: Sequence[str]) -> None:
+    """Raise Conflict (`prune_changed`) if *pruned* has jobs that nobody has confirmed."""
+    if job_set.prune_only is None or job_set.prune_only.issuperset(pruned):
+        return
+    others = ", ".join(repr(name) for name in pruned if name not in job_set.prune_only)
+    raise Conflict(
+        f"The set {job_set.name!r} has other jobs now that would be deleted, too: {others}. Look at"
+        " what would be done, and confirm it again.",
+        code="prune_changed",
+    )
 
 
 def _lock_all(session: Session, steps: Sequence[Step]) -> dict[str, Job]:

@@ -1,5 +1,7 @@
 """Sets of jobs: what is planned, and that it is carried out as a whole or not at all."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 
@@ -19,12 +21,9 @@ def anything(_definition: Definition | None, _job: Job | None) -> None:
 def a_set(
     definitions: list[Definition],
     name: str | None = None,
-    *,
-    prunes: bool = False,
-    takes_over: bool = False,
+    **options: Any,
 ) -> JobSet:
-    numbered = dict(enumerate(definitions))
-    return JobSet(numbered, name, prunes=prunes, takes_over=takes_over)
+    return JobSet(dict(enumerate(definitions)), name, **options)
 
 
 def planned(database: Database, job_set: JobSet) -> list[Step]:
@@ -126,6 +125,23 @@ def test_a_prune_deletes_what_the_set_made_and_nothing_else(database: Database) 
 
     assert steps == {"a": "keep", "b": "delete"}
     assert living(database).keys() == {"a", "hand-made", "other"}
+
+
+def test_a_prune_of_confirmed_jobs_is_refused_once_another_joins_the_set(
+    database: Database,
+) -> None:
+    applied(database, a_set([definition(name="a"), definition(name="b")], "night"))
+    alone = a_set([definition(name="a")], "night", prunes=True, prune_only=frozenset({"b", "gone"}))
+    steps = planned(database, alone)
+    applied(database, a_set([definition(name="new")], "night"))
+
+    with pytest.raises(Conflict, match="deleted, too: 'new'") as caught:
+        planned(database, alone)
+    carried_out(database, steps, "night")
+
+    assert caught.value.code == "prune_changed"
+    # What was planned before the job joined does not touch it.
+    assert living(database).keys() == {"a", "new"}
 
 
 def test_a_job_of_another_set_is_refused_unless_it_is_taken_over(database: Database) -> None:

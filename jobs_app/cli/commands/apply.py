@@ -92,7 +92,8 @@ def apply(
     client = connect()
     body: Json = {"jobs": file.jobs, "set": name, "prune": prune, "take_over": take_over}
     if prune and not is_dry and not yes:
-        _confirm(_send(client, file, body, dry_run=True), name)
+        # Jobs that join the set while somebody thinks are not deleted unseen.
+        body["prune_only"] = _confirm(_send(client, file, body, dry_run=True), name)
     items = _send(client, file, body, dry_run=is_dry)
     go_on_without_output()
     if as_json:
@@ -137,10 +138,12 @@ def _refusals(failure: Failure, file: JobFile) -> list[str]:
     return lines
 
 
-def _confirm(items: list[Json], name: str | None) -> None:
+def _confirm(items: list[Json], name: str | None) -> list[str]:
+    """Return the jobs that are to be deleted, after the person has agreed."""
     obsolete = [item["name"] for item in items if item["action"] == "delete"]
     if obsolete:
         confirm_deletion(f"Delete {several(obsolete)}, no longer in the set {name!r}?", yes=False)
+    return obsolete
 
 
 def _print(item: Json, *, dry_run: bool) -> None:

@@ -33,13 +33,17 @@ api = LateBlueprint("apply", __name__, abp_tags=[JOBS])
 #: Jobs in one request: they are written in one transaction, and others wait for it.
 MOST_JOBS = 2000
 
+#: Jobs that `prune_only` may name.
+MOST_PRUNED = 10_000
+
 
 class ApplyIn(Input):
     """Jobs as they are to be, each as for `POST /jobs`.
 
     `set` names the set that manages them: it becomes the `origin` of new jobs. With `prune`, jobs
-    of the set that it no longer has are deleted. With `take_over` it also manages jobs that were
-    made by hand or belong to another set.
+    of the set that it no longer has are deleted. `prune_only` names those that may be: if others
+    would be, too, nothing is changed (409 `prune_changed`). With `take_over` it also manages jobs
+    that were made by hand or belong to another set.
     """
 
     model_config = ConfigDict(
@@ -63,6 +67,7 @@ class ApplyIn(Input):
     jobs: Annotated[list[JobIn], Field(max_length=MOST_JOBS)]
     set: Annotated[str, Field(min_length=1, max_length=200, examples=["billing"])] | None = None
     prune: bool = False
+    prune_only: Annotated[list[Name], Field(max_length=MOST_PRUNED)] | None = None
     take_over: bool = False
 
 
@@ -148,6 +153,8 @@ def _job_set(body: ApplyIn) -> JobSet:
     """Return what *body* asks for, with the faults of documents that make no definition."""
     if body.prune and body.set is None:
         refuse([FieldError("/set", "needed", "Name the set whose jobs are pruned.")])
+    if body.prune_only is not None and not body.prune:
+        refuse([FieldError("/prune", "needed", "`prune_only` goes with `prune`.")])
     parts = extension.current()
     definitions: dict[int, Definition] = {}
     faults: list[FieldError] = []
@@ -163,7 +170,12 @@ def _job_set(body: ApplyIn) -> JobSet:
         except InvalidInput as error:
             faults += error.under(f"/jobs/{number}").errors
     return JobSet(
-        definitions, body.set, prunes=body.prune, takes_over=body.take_over, faults=faults
+        definitions,
+        body.set,
+        prunes=body.prune,
+        prune_only=None if body.prune_only is None else frozenset(body.prune_only),
+        takes_over=body.take_over,
+        faults=faults,
     )
 
 

@@ -82,6 +82,19 @@ def test_a_prune_needs_the_name_of_a_set(api: Api) -> None:
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/set")
 
 
+def test_a_prune_deletes_the_jobs_that_were_confirmed_or_none(api: Api) -> None:
+    api.post("/apply", {"set": "one", "jobs": [a_job(name=name) for name in "abc"]})
+    pruning = {"set": "one", "jobs": [a_job(name="a")], "prune": True}
+
+    refused = api.post("/apply", pruning | {"prune_only": ["b"]})
+    without = api.post("/apply", {"jobs": [], "prune_only": ["b"]})
+    pruned = api.post("/apply", pruning | {"prune_only": ["b", "c"]})
+
+    assert (refused.status_code, refused.json["code"]) == (409, "prune_changed")
+    assert (without.status_code, without.json["errors"][0]["pointer"]) == (422, "/prune")
+    assert [item["action"] for item in pruned.json["items"]] == ["keep", "delete", "delete"]
+
+
 def test_large_arguments_of_one_job_are_refused(api: Api) -> None:
     answer = api.post("/apply", {"jobs": [a_job(kwargs={"command": "x" * 300_000})]})
 
