@@ -15,7 +15,7 @@ from jobs_app.core.states import RunState, Trigger
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.jobs import Job
-from jobs_app.db.models.runs import Run
+from jobs_app.db.models.runs import LogChunk, Run
 from jobs_app.jobs import service
 from jobs_app.jobs.document import Definition
 from jobs_app.runs import claim as runs_claim
@@ -115,6 +115,14 @@ def make_run(
         insert.insert_runs(session, [new_run])
         session.commit()
     return new_run.id
+
+
+def write_log(database: Database, run_id: UUID, *texts: str, attempt: int = 1) -> None:
+    """Store the output of an attempt of a run, in so many chunks."""
+    chunk = {"run_id": run_id, "attempt": attempt, "stream": "stdout", "at": NOON}
+    with database.session() as session:
+        session.add_all(LogChunk(**chunk, seq=seq, text=text) for seq, text in enumerate(texts))
+        session.commit()
 
 
 def claim(

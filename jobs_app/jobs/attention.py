@@ -18,6 +18,7 @@ from jobs_app.jobs import overruns
 from jobs_app.jobs.attention_installation import Acknowledgement, Installation, installation
 from jobs_app.jobs.attention_queries import JobFacts, MessageFacts, RunFacts, RunningFacts
 from jobs_app.jobs.pause_end import SYSTEM
+from jobs_app.runs.last_line import last_line
 from jobs_app.secrets import references
 
 #: A scheduler that has not looked for this long is down.
@@ -73,8 +74,8 @@ class Step(StrEnum):
 class Item:
     """Something that needs a person; `job`, `queue` or `channel` names what it is about.
 
-    `run` shows it best, and `error` is that of this run. `acknowledgement` says who takes care of
-    it.
+    `run` shows it best; `error` and `last_line`, the last line of its output, are those of this
+    run. `acknowledgement` says who takes care of it.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Item:
     channel: str | None = None
     run: UUID | None = None
     error: str | None = None
+    last_line: str | None = None
     steps: tuple[Step, ...] = ()
     acknowledgement: Acknowledgement | None = None
 
@@ -201,8 +203,16 @@ def _of_job(
     error = None if job.error is None else _first_line(job.error)
     if job.exit_code:
         error = f"exit code {job.exit_code}" + (f", {error}" if error else "")
-    run = job.last_failure
-    return Item(kind, sentence, since=since, job=job.name, run=run, error=error, steps=steps)
+    return Item(
+        kind,
+        sentence,
+        since=since,
+        job=job.name,
+        run=job.last_failure,
+        error=error,
+        last_line=last_line(job.log_end),
+        steps=steps,
+    )
 
 
 def _first_line(error: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from jobs_app.jobs.conditions import FAILURES_IN_A_ROW, LATE_FIRE, LATE_RUN, is_
 from jobs_app.jobs.fact_rows import facts
 from jobs_app.jobs.pause_end import SYSTEM
 from jobs_app.jobs.stats import Spread, spread
+from jobs_app.runs.last_line import log_end
 from jobs_app.runs.recent import newest_ids
 from jobs_app.secrets.references import OPENING
 
@@ -66,6 +68,7 @@ class JobFacts:
     last_failure: UUID | None
     exit_code: int | None
     error: dict[str, Any] | None
+    log_end: str | None
     paused_at: datetime | None
     paused_by: str | None
     paused_reason: str | None
@@ -129,10 +132,12 @@ def jobs(session: Session, *, at: datetime, paused_before: datetime) -> list[Job
     failures = [
         index_range for state in FAILURES for index_range in run_indexes.of_job_in(Job.id, state)
     ]
-    last_failure = [
-        case((FAILURES_IN_A_ROW > 0, run_indexes.newest_of(column, failures)), else_=null())
-        for column in (Run.id, Run.exit_code, Run.error)
+    newest_failure = partial(run_indexes.newest_of, ranges=failures)
+    of_failure = [
+        *map(newest_failure, (Run.id, Run.exit_code, Run.error)),
+        log_end(newest_failure(Run.id), newest_failure(Run.attempt)),
     ]
+    last_failure = [case((FAILURES_IN_A_ROW > 0, value), else_=null()) for value in of_failure]
     statement = (
         select(
             Job.name,

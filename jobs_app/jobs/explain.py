@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from jobs_app.core.states import JobState, Trigger
+from jobs_app.core.states import FAILURES, JobState, Trigger
 from jobs_app.db.models.jobs import Job, schedule_of
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs import explain_runs
@@ -24,7 +24,7 @@ from jobs_app.jobs.explain_when import (
     read,
     rough_instant,
 )
-from jobs_app.runs import pruning, status
+from jobs_app.runs import last_line, pruning, status
 from jobs_app.schedules import union as schedules
 from jobs_app.schedules.schedule import Fire
 from jobs_app.schedules.union import AnySchedule
@@ -37,6 +37,7 @@ MAX_COUNTED = 10_000
 class Explanation:
     """The answer for an instant; `run` is the run that it is about.
 
+    `last_line` is the last line that this run wrote, if it failed, timed out or was lost.
     `previous` and `next` are the fires around it, by the schedule as it was then.
     """
 
@@ -44,6 +45,7 @@ class Explanation:
     verdict: Verdict
     sentence: str
     run: UUID | None
+    last_line: str | None
     previous: Fire | None
     next: Fire | None
 
@@ -89,9 +91,16 @@ def explain(
         verdict=verdict,
         sentence=sentence,
         run=None if subject is None else subject.id,
+        last_line=_last_line(session, subject),
         previous=context.previous,
         next=context.next,
     )
+
+
+def _last_line(session: Session, run: ExplainedRun | None) -> str | None:
+    if run is None or run.state not in FAILURES:
+        return None
+    return last_line.of_attempt(session, run.id, run.attempt)
 
 
 def _newest_without_instant(session: Session, history: JobHistory, *, at: datetime) -> Run | None:

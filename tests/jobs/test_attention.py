@@ -21,7 +21,18 @@ from jobs_app.db.models.notifications import Notification
 from jobs_app.db.models.processes import SchedulerProcess
 from jobs_app.db.models.runs import Run
 from jobs_app.jobs.attention import Item, Kind, attention
-from tests.factories import DAY, HOUR, MINUTE, NOON, SECOND, make_job, make_run, make_worker, record
+from tests.factories import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    make_job,
+    make_run,
+    make_worker,
+    record,
+    write_log,
+)
 from tests.plans import captured
 
 PAUSED = {"state": JobState.PAUSED, "next_fire_at": None, "next_due_at": None}
@@ -113,11 +124,13 @@ def test_a_failing_job_names_its_last_failure(database: Database) -> None:
         error = {"exit_code": 2, "error": {"type": "OSError", "message": "No disk\nat all"}}
         session.execute(update(Run).where(Run.id == last).values(**error))
         session.commit()
+    write_log(database, last, "first\n", "cannot reach \x1b[1mdb1\x1b[0m\n\n")
     make_run(database, job, state=RunState.SKIPPED, at=NOON - HOUR)
 
     (item,) = look(database)
 
     assert (item.kind, item.run, item.since) == (Kind.FAILING, last, NOON - DAY)
+    assert item.last_line == "cannot reach db1"
     assert item.sentence == "Failed 3 times in a row."
     assert item.error == "exit code 2, OSError: No disk"
 

@@ -30,6 +30,7 @@ from tests.factories import (
     make_worker,
     record,
     runs_of,
+    write_log,
 )
 
 NEW_YORK = "America/New_York"
@@ -89,6 +90,19 @@ def test_a_fire_that_ran_names_its_run(database: Database) -> None:
     assert found.previous is not None
     assert found.next is not None
     assert (found.previous.at, found.next.at) == (NOON - HOUR, NOON + HOUR)
+
+
+@pytest.mark.parametrize("state, line", [(RunState.FAILED, "no db1"), (RunState.SUCCEEDED, None)])
+def test_a_run_that_failed_comes_with_its_last_line(
+    database: Database, state: RunState, line: str | None
+) -> None:
+    job = make_job(database, cron="0 * * * *")
+    run_id = make_run(database, job, state=state, scheduled_for=NOON, at=NOON)
+    write_log(database, run_id, "begin\nno db1\n")
+
+    found = ask(database, job.name, NOON)
+
+    assert (found.run, found.last_line) == (run_id, line)
 
 
 def test_a_fire_is_found_in_the_minute_that_is_asked_for(database: Database) -> None:

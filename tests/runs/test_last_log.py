@@ -1,26 +1,15 @@
 """The last log of a job: the end of the output of its newest finished run."""
 
-from uuid import UUID
-
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
-from jobs_app.db.models.runs import LogChunk
 from jobs_app.runs import last_log as last_logs
 from jobs_app.tasks.context import LastLog
-from tests.factories import NOON, SECOND, claim, finish, make_job, make_run, make_worker
+from tests.factories import NOON, SECOND, claim, finish, make_job, make_run, make_worker, write_log
 
 
 def last_log(database: Database, job: str, *, limit_bytes: int = 1000) -> LastLog | None:
     with database.reading() as session:
         return last_logs.last_log(session, job, limit_bytes=limit_bytes)
-
-
-def write(database: Database, run_id: UUID, *texts: str) -> None:
-    with database.session() as session:
-        for seq, text in enumerate(texts):
-            chunk = {"run_id": run_id, "attempt": 1, "seq": seq, "stream": "stdout", "at": NOON}
-            session.add(LogChunk(**chunk, text=text))
-        session.commit()
 
 
 def test_the_last_log_of_a_job_is_that_of_its_newest_run_that_ended(database: Database) -> None:
@@ -30,7 +19,7 @@ def test_the_last_log_of_a_job_is_that_of_its_newest_run_that_ended(database: Da
     for text in ("old", "new"):
         run_id = make_run(database, job)
         claim(database, run_id, worker_id)
-        write(database, run_id, text, " and more")
+        write_log(database, run_id, text, " and more")
         finish(database, run_id, RunState.FAILED)
     ended = run_id
     of_another = make_run(database, other)
@@ -54,7 +43,7 @@ def test_of_a_long_log_the_end_is_read(database: Database) -> None:
     job, worker_id = make_job(database, name="nightly"), make_worker(database)
     run_id = make_run(database, job)
     claim(database, run_id, worker_id)
-    write(database, run_id, "größe" * 10)
+    write_log(database, run_id, "größe" * 10)
     finish(database, run_id)
 
     found = last_log(database, "nightly", limit_bytes=4)

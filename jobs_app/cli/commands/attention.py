@@ -25,6 +25,7 @@ _print_items = as_table(
         "OF": lambda item: item["job"] or item["queue"] or item["channel"] or "-",
         "SINCE": lambda item: instant_text(item["since"]),
         "WHY": lambda item: item["sentence"],
+        "CAUSE": lambda item: ": ".join(filter(None, (item["error"], item["last_line"]))) or "-",
         "ON IT": _care,
         "RUN": lambda item: item["run"] or "-",
     },

@@ -34,6 +34,12 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
         print_note(f"No fire: {outlook(client.read(job_path(name)))}")
 
 
+def _print_explanation(answer: Json) -> None:
+    print_text(answer["sentence"])
+    if line := answer["last_line"]:
+        print_text(f"Its last line: {line}")
+
+
 @click.command()
 @click.argument("name", shell_complete=job_names)
 @click.option(
@@ -43,7 +49,7 @@ def next_fires(name: str, count: int, as_json: bool) -> None:
     help="A local time of the job's zone ('yesterday 02:30', 02:30, 'YYYY-MM-DD HH:MM'), a day"
     " (yesterday, YYYY-MM-DD), last night, 2h (ago) or an instant (RFC 3339).",
 )
-@json_or(lambda answer: print_text(answer["sentence"]))
+@json_or(_print_explanation)
 def explain(name: str, when: str | None) -> Json:
     """Say why a job did, did not or will not run at a time.
 

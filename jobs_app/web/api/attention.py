@@ -46,8 +46,8 @@ class LinePath(BaseModel):
 class AttentionOut(BaseModel):
     """Something that needs a person; `job`, `queue` or `channel` names what it is about.
 
-    `run` is the run that shows it best, with its `error`; `steps` are what may help,
-    the best first.
+    `run` is the run that shows it best, with its `error` and the `last_line` that it wrote;
+    `steps` are what may help, the best first.
     """
 
     id: str
@@ -59,6 +59,7 @@ class AttentionOut(BaseModel):
     channel: str | None
     run: UUID | None
     error: str | None
+    last_line: str | None
     steps: list[Step]
     acknowledgement: AcknowledgementOut | None
 

@@ -94,7 +94,8 @@ class ExplainQuery(Query):
 class ExplanationOut(BaseModel):
     """Why a job did, did not or will not run at an instant.
 
-    `run` is the run that `sentence` is about, null if there is none. `previous` and
+    `run` is the run that `sentence` is about, null if there is none. `last_line` is the last
+    line that it wrote if it failed, timed out or was lost. `previous` and
     `next` are the fires around `at`, by the schedule at that time.
     """
 
@@ -102,6 +103,7 @@ class ExplanationOut(BaseModel):
     outcome: Verdict
     sentence: str
     run: RunOut | None = Field(description="The run, as GET /runs lists it.")
+    last_line: str | None
     previous: FireOut | None
     next: FireOut | None
 
@@ -122,6 +124,7 @@ def explain_job(path: JobPath, query: ExplainQuery) -> Response:
         outcome=explanation.verdict,
         sentence=explanation.sentence,
         run=None,
+        last_line=explanation.last_line,
         previous=_fire(explanation.previous),
         next=_fire(explanation.next),
     )

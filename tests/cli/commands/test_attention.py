@@ -19,6 +19,8 @@ def an_item(**facts: Any) -> dict[str, Any]:
         "queue": None,
         "channel": None,
         "run": RUN_ID,
+        "error": "exit code 1",
+        "last_line": "cannot reach db1",
         "steps": ["read_log", "retry"],
         "acknowledgement": None,
     } | facts
@@ -31,10 +33,11 @@ def test_each_line_says_what_it_is_about_and_why(server: CannedServer, run: Run)
     result = run("attention")
 
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == ["WHAT", "OF", "SINCE", "WHY", "ON", "IT", "RUN"]
+    assert lines[0] == ["WHAT", "OF", "SINCE", "WHY", "CAUSE", "ON", "IT", "RUN"]
     assert lines[1][:3] == ["no_worker", "slow", "-"]
     assert lines[2][:3] == ["failing", "nightly", "2026-11-01T00:00:00Z"]
     assert lines[2][-1] == RUN_ID
+    assert "row.  exit code 1: cannot reach db1  -" in result.stdout
     assert result.exit_code == 0
 
 

@@ -19,6 +19,16 @@ def test_the_help_of_explain_names_no_date_that_a_new_job_does_not_know(run: Run
     assert not re.search(r"\d{4}-\d\d-\d\d", shown)
 
 
+@pytest.mark.parametrize("line, shown", [(None, ""), ("no db1", "Its last line: no db1\n")])
+def test_explain_ends_with_the_last_line_of_a_failed_run(
+    server: CannedServer, run: Run, line: str | None, shown: str
+) -> None:
+    answer = {"sentence": "It failed.", "last_line": line}
+    server.on("GET", "/jobs/hello/explain", Canned(answer))
+
+    assert run("job", "explain", "hello").stdout == f"It failed.\n{shown}"
+
+
 def test_next_marks_the_fires_that_daylight_saving_moves(server: CannedServer, run: Run) -> None:
     gap = {"at": "2026-03-08T07:00:00Z", "local": "2026-03-08T03:00:00-04:00", "dst": "gap"}
     server.on("GET", "/jobs/hello/next", Canned({"items": [gap]}))

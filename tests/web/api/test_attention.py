@@ -21,6 +21,7 @@ def test_the_list_names_what_it_is_about_and_what_helps(api: Api) -> None:
         "channel": None,
         "run": None,
         "error": None,
+        "last_line": None,
         "steps": ["start_worker"],
         "acknowledgement": None,
     }

@@ -17,6 +17,7 @@ def test_a_fire_to_come_is_explained_with_its_neighbours(api: Api) -> None:
         "sentence": "02:30 does not exist on 2098-03-09 in America/New_York: the clock goes from"
         " 02:00 to 03:00, and the fire comes at 03:00. It will run at 2098-03-09 03:00 EDT.",
         "run": None,
+        "last_line": None,
         "previous": {
             "at": "2098-03-08T07:30:00Z",
             "local": "2098-03-08T02:30:00-05:00",

@@ -18,6 +18,7 @@ from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.processes import SchedulerProcess, Worker
 from jobs_app.schedules.clock_changes import ClockChange, clock_changes
 from jobs_app.web.pages import home
+from tests.factories import write_log
 from tests.plans import captured
 from tests.web.conftest import Api, a_run
 from tests.web.pages.conftest import Page
@@ -74,6 +75,7 @@ def test_a_failing_job_comes_with_its_error_and_what_helps(
     error = {"type": "OSError", "message": "<b>No disk</b>"}
     failed = a_run(RunState.FAILED, job_id=job_id, error=error, exit_code=2)
     store(failed)
+    write_log(database, failed.id, "cannot reach <i>db1</i>\n")
     with database.session() as session:
         session.execute(update(Job).values(failures_in_a_row=3, failing_since=clock.now()))
         session.commit()
@@ -82,6 +84,7 @@ def test_a_failing_job_comes_with_its_error_and_what_helps(
 
     assert "Failed 3 times in a row." in for_admin
     assert "exit code 2, OSError: &lt;b&gt;No disk&lt;/b&gt;" in for_admin
+    assert "cannot reach &lt;i&gt;db1&lt;/i&gt;" in for_admin
     assert f'href="/runs/{failed.id}/retry"' in for_admin
     assert f'href="/runs/{failed.id}"' in for_viewer
     assert "retry" not in for_viewer
