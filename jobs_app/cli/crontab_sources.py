@@ -4,6 +4,7 @@ import getpass
 import os
 import pwd
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 from re import match
@@ -49,8 +50,34 @@ def source_of(
     lines = read_crontab(file.data, is_system=file.is_system)
     title = "Standard input" if file.path == STDIN else file.path
     items = [_item(line, zone=zone, prefix=prefix, accounts=accounts) for line in lines]
+    _join_times(items, lines)
     notes = [*file.notes, *_notes(lines, file)]
     return Source(title, file.form, f"crontab {label}"[:200], items, notes)
+
+
+def _join_times(items: list[Item], lines: list[Line]) -> None:
+    """Make one job of the lines that our own export has written for several schedules of one."""
+    first: Item | None = None
+    for item, line in zip(items, lines, strict=True):
+        draft = item.draft
+        if line.entry is None or draft is None:
+            first = None
+        elif line.entry.name:
+            first = item
+        elif first is not None and (job := first.draft) is not None:
+            if _differ_in_times_alone(job, draft):
+                other = {**draft.schedule, "timezone": draft.timezone}
+                first.draft = replace(job, others=(*job.others, other))
+                item.draft, item.note = None, f"another time of {job.name}"
+            else:
+                first = None
+
+
+def _differ_in_times_alone(one: Draft, other: Draft) -> bool:
+    unnamed = [
+        replace(draft, name="", description="", schedule={}, others=()) for draft in (one, other)
+    ]
+    return one.timezone is not None and unnamed[0] == unnamed[1]
 
 
 def _notes(lines: list[Line], file: CrontabFile) -> Iterator[str]:
@@ -132,7 +159,9 @@ def _draft(entry: Entry, prefix: str, user: str | None) -> Draft:
     if entry.jitter_seconds:
         schedule["jitter_seconds"] = entry.jitter_seconds
     return Draft(
-        name=name_of(entry.kwargs["command"], prefix=prefix),
+        name=f"{prefix}{entry.name}"
+        if entry.name
+        else name_of(entry.kwargs["command"], prefix=prefix),
         task="shell",
         kwargs=entry.kwargs | ({} if user is None else {"user": user}),
         schedule=schedule,

@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs_app.core.text import counted
 from jobs_app.jobs.importers.crontab_commands import SHELL, command_differences, command_note
+from jobs_app.jobs.importers.crontab_comments import OWN_HEADER, read_comment
 from jobs_app.jobs.importers.crontab_percent import split_percent
 from jobs_app.jobs.importers.crontab_times import (
     MOST_JITTER_SECONDS,
@@ -74,6 +75,7 @@ class Entry:
     """A command of a crontab with its times, and all that its job needs.
 
     `timezone` is None for the zone of the machine. `account` is the one of a system crontab.
+    `name` is that of the job of which our own export made it, else "".
     `is_mailed` says that cron mails its output: MAILTO="" turns this off.
     """
 
@@ -83,6 +85,7 @@ class Entry:
     jitter_seconds: int
     account: str | None
     description: str
+    name: str = ""
     is_mailed: bool = True
 
 
@@ -109,10 +112,14 @@ class Line:
 
 @dataclass(slots=True)
 class _State:
-    """The variables above the current line, and the lines of the comment right above it."""
+    """The variables above the current line, and the lines of the comment right above it.
+
+    `is_own` says that our own export has written the crontab.
+    """
 
     variables: dict[str, str] = field(default_factory=dict)
     comment: list[str] = field(default_factory=list)
+    is_own: bool = False
 
 
 def read_crontab(data: bytes, *, is_system: bool) -> list[Line]:
@@ -152,6 +159,7 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
             advice="Give the file the line ends of Unix.",
         )
     if content.startswith("#"):
+        state.is_own |= number == 1 and content.rstrip() == OWN_HEADER
         words = content.lstrip("#").strip()
         # An empty line of a comment divides it.
         state.comment = [*comment, words] if words else []
@@ -251,13 +259,15 @@ def _job(
         )
     differences += command_differences(command, state.variables.get("SHELL") or SHELL)
     delay = int(state.variables.get("RANDOM_DELAY") or 0) * 60
+    name, description = read_comment(comment, is_own=state.is_own)
     entry = Entry(
         times=times,
         kwargs=_kwargs(command, stdin, state.variables),
         timezone=_timezone(state.variables),
         jitter_seconds=min(delay, MOST_JITTER_SECONDS),
         account=account,
-        description=_description(comment),
+        name=name,
+        description=description,
         is_mailed=state.variables.get("MAILTO") != "",
     )
     return Line(number, text, LineKind.JOB, entry, tuple(differences), command_note(rest, stdin))
@@ -320,17 +330,6 @@ def _kwargs(command: str, stdin: str | None, variables: dict[str, str]) -> dict[
         **({"cwd": env["HOME"]} if env.get("HOME") else {}),
         **({"shell": shell} if shell != SHELL else {}),
     }
-
-
-def _description(comment: list[str]) -> str:
-    """Return the comment above a line as its description.
-
-    It is "" for a line that is put out of use, the names of the fields, or a drawing of them.
-    """
-    text = " ".join(comment)
-    if not re.match(r"\w", text) or re.search(r"\*|\b(?:dow|wday|mday|dom)\b|day of week", text):
-        return ""
-    return text[:500]
 
 
 def looks_like_system(data: bytes) -> bool:

@@ -9,11 +9,17 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any
 
+from jobs_app.jobs.crontab_fields import has_same_fires
+from jobs_app.jobs.document import KINDS
 from jobs_app.jobs.importers.command_names import is_numbered, unique_name
 
 Json = dict[str, Any]
+
+#: The fields that say when a schedule fires.
+KIND_FIELDS = {name for names in KINDS.values() for name in names}
 
 
 class Refused(Exception):
@@ -139,9 +145,12 @@ def _has_schedules(draft: Draft, schedules: Sequence[Json]) -> bool:
     return len(wanted) == len(schedules) and all(map(_fires_at, wanted, schedules))
 
 
-def _fires_at(wanted: Mapping[str, Any], schedule: Json) -> bool:
+def _fires_at(wanted: Mapping[str, Any], schedule: Json, *, seed: str = "") -> bool:
     # Not by its anchor: a job keeps the one that it got.
-    return all(schedule.get(name) == value for name, value in wanted.items() if name != "anchor_at")
+    names = wanted.keys() - {"anchor_at"}
+    if "cron" in wanted and has_same_fires(wanted, schedule, seed=seed):
+        names -= {"cron"}
+    return all(schedule.get(name) == wanted[name] for name in names)
 
 
 def _schedules(job: Json) -> list[Json]:
@@ -224,7 +233,7 @@ def _new(draft: Draft, taken: Collection[str], defaults: Defaults) -> Json:
 
 def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     """Return *job* with what its source says: everything else stays as people have set it."""
-    document = deepcopy(job) | {"task": draft.task}
+    document, name = deepcopy(job) | {"task": draft.task}, str(job.get("name"))
     before = job.get("kwargs") or {}
     described = before if draft.described is None else draft.described
     kwargs = {name: value for name, value in before.items() if name not in described}
@@ -232,10 +241,17 @@ def _changed(draft: Draft, job: Json, defaults: Defaults) -> Json:
     # The first one is the source's; people have added the others, unless the source has several.
     first, *others = _schedules(job)
     if draft.others:
-        others = [dict(schedule) for schedule in draft.others]
+        others = [
+            present if _fires_at(wanted, present, seed=name) else dict(wanted)
+            for wanted, present in zip(draft.others, chain(others, repeat({})), strict=False)
+        ]
     before = {n: v for n, v in first.items() if v is not None}
     kept = {n: v for n, v in before.items() if n in ("start_at", "end_at", "jitter_seconds")}
     schedule = dict(draft.schedule)
+    if "cron" in schedule and has_same_fires(schedule, before, seed=name):
+        # A crontab says it in other words, such as @daily and 0 0 * * *.
+        del schedule["cron"]
+        schedule |= {name: before[name] for name in KIND_FIELDS & before.keys()}
     if before.keys() & schedule.keys() & {"interval_seconds", "every"} and "anchor_at" in before:
         schedule["anchor_at"] = before["anchor_at"]
     timezone = draft.timezone or (

@@ -134,6 +134,62 @@ def test_a_job_that_was_made_by_hand_is_never_changed(run: Run, do: Run) -> None
     assert jobs(run)["dump-2"]["kwargs"]["command"].startswith("/opt/dump.sh")
 
 
+VARIED = """\
+# The report: all of it
+# of the night
+30 2 * JAN-MAR mon-fri make report
+@daily date +\\%F
+@weekly date +\\%F
+@reboot /usr/bin/start
+FOO=bar
+@every_minute cd /srv && ./run %a%b
+# *** Weekly ***
+HOME=/home/x
+CRON_TZ=Europe/Paris
+0 4 * * 0 echo hi
+MAILTO=""
+SHELL=/bin/bash
+5 5 1 * * echo quiet
+"""
+SEVERAL = """\
+several:
+  origin: crontab here
+  description: "Two *times*\\nof it"
+  task: shell
+  kwargs: {command: ./twice}
+  schedules:
+  - {cron: 0 H(1-3) * * *, timezone: Europe/Paris}
+  - {cron: "@hourly", timezone: Europe/Paris, start_at: "2026-01-01T00:00:00Z"}
+"""
+
+
+def _facts(made: dict[str, Any]) -> dict[str, Any]:
+    return {name: (job["kwargs"], len(job["schedules"])) for name, job in made.items()}
+
+
+def test_an_export_changes_nothing_where_it_is_from_and_makes_the_same_jobs_elsewhere(
+    run: Run,
+) -> None:
+    here = ("import", "crontab", "-", "--user", "--yes", "--label", "here")
+    run(*here, stdin=VARIED)
+    run("job", "import", "-", stdin=SEVERAL)
+    before = jobs(run)
+    exported = run("job", "export", "--format", "crontab").stdout
+
+    again = run(*here, stdin=exported)
+    after = jobs(run)
+    run("job", "delete", *before, "--purge", "--yes")
+    elsewhere = run(*here, stdin=exported)
+
+    assert "Created 0 jobs, changed 0, kept 8." in again.stdout
+    assert after == before
+    assert "Created 8 jobs" in elsewhere.stdout
+    assert _facts(jobs(run)) == _facts(before)
+    assert [job["description"] for job in jobs(run).values()] == [
+        " ".join(job["description"].split()) for job in before.values()
+    ]
+
+
 def test_without_yes_nothing_is_done_in_a_pipe(run: Run, do: Run) -> None:
     asked, dry = do(), do("--dry-run")
 
