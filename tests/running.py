@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import CancelMode
-from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, Stream
+from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, SentTask, Stream
 from tests.servers import wait_until
 
 T = TypeVar("T")
@@ -61,6 +61,7 @@ def a_run(
     lease_seconds_left: Callable[[], float] = lambda: 20.0,
     progress: ProgressSink | None = None,
     last_log: Callable[[str, int], LastLog | None] = lambda _job, _limit: None,
+    sent_task: SentTask | None = None,
 ) -> RunContext:
     """Return the context of a run that nobody disturbs, but for what is said."""
     return RunContext(
@@ -75,6 +76,7 @@ def a_run(
         lease_seconds_left=lease_seconds_left,
         progress=progress,
         last_log=last_log,
+        sent_task=sent_task,
     )
 
 

@@ -64,3 +64,9 @@ class RunLimits:
     def of(cls, row: Any) -> Self:
         """Return the limits in the columns of *row*: a job, a run, or a query's row of one."""
         return cls(*(getattr(row, name) for name in RunLimits.__slots__))
+
+    @property
+    def first_seconds(self) -> int | None:
+        """The lower one of the limits, which is the first to end a run; None for no limit."""
+        limits = (self.soft_time_limit_seconds, self.time_limit_seconds)
+        return min((limit for limit in limits if limit is not None), default=None)

@@ -14,14 +14,8 @@ from jobs_app.db.models.runs import Run
 from jobs_app.runs.finish import finish
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.retry import RetryPolicy
+from jobs_app.runs.sent_task import CELERY, lost, sent_by
 from jobs_app.runs.transitions import owned
-
-#: The task whose work the workers of another Celery do, and what is true of it without its run.
-CELERY = "celery"
-MAY_GO_ON = (
-    "The task may still run in your workers; its id is in the log of the run. To look: celery"
-    " inspect active. A retry sends it again."
-)
 
 #: A running run whose worker is gone.
 IS_ORPHAN = (
@@ -33,8 +27,8 @@ IS_ORPHAN = (
 
 
 def orphans(session: Session, *, limit: int = 500) -> list[Row[Any]]:
-    """Return the running runs whose worker is gone: id, attempt, job_id, task, retry, worker_id."""
-    columns = (Run.id, Run.attempt, Run.job_id, Run.task, Run.retry, Run.worker_id)
+    """Return the running runs whose worker is gone: those columns that `finish_lost` reads."""
+    columns = (Run.id, Run.attempt, Run.job_id, Run.task, Run.retry, Run.worker_id, Run.result)
     return list(session.execute(select(*columns).where(*IS_ORPHAN).limit(limit)))
 
 
@@ -49,7 +43,8 @@ def finish_lost(
 ) -> bool:
     """Finish an attempt of *run* whose process is gone, or schedule the next attempt.
 
-    *run* may be one of `orphans`. A run that was asked to stop becomes cancelled, not lost.
+    *run* may be one of `orphans`. A run that was asked to stop becomes cancelled, not lost. One
+    whose task workers elsewhere have gets another attempt, which waits for it.
     False is normal: the process wrote its result before it died.
     """
     is_cancelled = select(Run.cancelled_by).where(
@@ -59,8 +54,9 @@ def finish_lost(
         outcome = Outcome(RunState.CANCELLED)
     else:
         kind = "TimeLimitExceeded" if state is RunState.TIMED_OUT else "WorkerLost"
-        message = f"{reason} {MAY_GO_ON}" if run.task == CELERY else reason
-        outcome = Outcome(state, error=RunError(kind, message), reason=reason)
+        outcome = Outcome(state, error=RunError(kind, reason), reason=reason)
+        if run.task == CELERY:
+            outcome = lost(outcome, attempt, sent_by(run.result, attempt))
     return finish(
         session,
         run.id,

@@ -48,8 +48,8 @@ class Results(Protocol):
     def state(self) -> TaskState | None:
         """Return the newest state, None while there is none."""
 
-    def close(self) -> None:
-        """Give up the connection; never raises."""
+    def close(self, *, is_over: bool) -> None:
+        """Give up the connection, and leave nothing behind if all *is_over*; never raises."""
 
 
 class RedisResults:
@@ -82,8 +82,8 @@ class RedisResults:
         except UnreadableResult:
             raise CeleryFailed(UNREADABLE) from None
 
-    def close(self) -> None:
-        """Close the connection."""
+    def close(self, *, is_over: bool) -> None:
+        """Close the connection; Redis deletes a result by itself."""
         with self._lock:
             self._drop()
 
@@ -96,7 +96,7 @@ class RedisResults:
 class QueuedResults:
     """The results that workers send to a queue of the broker: Celery's backend `rpc://`.
 
-    The queue outlives a lost connection, and is deleted at the end.
+    The queue outlives a lost connection and a lost worker, and is deleted at the end.
     """
 
     def __init__(self, broker: CeleryServer, policy: NetworkPolicy, task_id: str) -> None:
@@ -132,10 +132,10 @@ class QueuedResults:
             raise CeleryFailed(UNREADABLE)
         return self._state
 
-    def close(self) -> None:
-        """Delete the queue and close the connection."""
+    def close(self, *, is_over: bool) -> None:
+        """Close the connection; delete the queue before if nobody reads it any more."""
         with self._lock:
-            if self._consumer is not None:
+            if is_over and self._consumer is not None:
                 # The queue expires by itself; in Redis an empty one leaves nothing.
                 with suppress(Exception):
                     self._consumer.cancel()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from jobs_app.tasks.celery_message import TaskMessage, task_id
+from jobs_app.tasks.celery_message import TaskMessage
 from jobs_app.tasks.context import ProgressSink
 
 T = TypeVar("T")
@@ -62,15 +62,6 @@ class Waiting:
     def _report(self, text: str) -> None:
         if self._progress is not None:
             self._progress.report(None, text, None)
-
-
-def sent_again(message: TaskMessage, attempt: int) -> str:
-    """Return a line for the log of a later *attempt*, which sends its task anew."""
-    return (
-        f"Attempt {attempt} sends {message.task} anew. The attempt before sent it as"
-        f" {task_id(message.run_id, attempt - 1)}, which may have run, or may still run, in your"
-        " workers."
-    )
 
 
 def in_thread(call: Callable[[], T]) -> Future[T]:

@@ -87,6 +87,19 @@ class ProgressSink(Protocol):
         """Take the progress of the run; any thread may call it."""
 
 
+class SentTask(Protocol):
+    """The task that workers elsewhere run for this run; its row keeps what was sent."""
+
+    def before(self) -> tuple[dict[str, Any] | None, bool]:
+        """Return what the attempt before has sent, if it has, and whether it was lost since."""
+
+    def keep(self, sent: dict[str, Any], /) -> None:
+        """Keep what this attempt has sent, or waits for; never raises."""
+
+    def is_handed_on(self) -> bool:
+        """Return whether this attempt ends because its worker stops, and another one waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class LastLog:
     """The log of the last finished run of a job; `is_cut` says that its beginning is missing."""
@@ -125,6 +138,8 @@ class RunContext:
     progress: ProgressSink | None = None
     is_aborted: Callable[[], bool] = lambda: False
     """Answers `self.is_aborted()` of an AbortableTask: whether it must end by itself."""
+    sent_task: SentTask | None = None
+    """Keeps what the task `celery` has sent; None for other tasks."""
     last_log: Callable[[str, int], LastLog | None] = lambda _job, _limit_bytes: None
     """Reads the last log of a job from the database: its name, and the most bytes of its end."""
 
@@ -134,8 +149,7 @@ class RunContext:
             raise Fenced("The worker could not renew its heartbeat and stopped its own runs.")
         if self.is_cancelled() is not None:
             raise Cancelled("The run was cancelled.")
-        limits = (self.limits.soft_time_limit_seconds, self.limits.time_limit_seconds)
-        limit = min((limit for limit in limits if limit is not None), default=None)
+        limit = self.limits.first_seconds
         if limit is not None and elapsed_seconds >= limit:
             raise TimedOut(f"The run was stopped at its time limit of {limit:g} s.")
 

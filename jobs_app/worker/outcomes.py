@@ -14,7 +14,6 @@ from jobs_app.core.run_error import RunError
 from jobs_app.core.states import RunState
 from jobs_app.core.text import plain, text_of
 from jobs_app.runs.outcome import Outcome
-from jobs_app.runs.rescue import MAY_GO_ON
 from jobs_app.tasks.context import Cancelled, Fenced, TaskOutcome, TimedOut
 from jobs_app.worker.output.error_text import shortened
 from jobs_app.worker.output.run_log import RunLog
@@ -140,11 +139,6 @@ def stopped() -> Outcome:
     """Return the outcome of a run that its worker stopped; the retry policy decides the rest."""
     message = "The worker was stopped."
     return Outcome(RunState.LOST, error=RunError("WorkerStopped", message), reason=message)
-
-
-def may_go_on(outcome: Outcome) -> Outcome:
-    """Return *outcome* of a run that was stopped while workers elsewhere had its task."""
-    return replace(outcome, error=RunError("WorkerStopped", f"{outcome.reason} {MAY_GO_ON}"))
 
 
 def unstorable(outcome: Outcome, kind: str) -> Outcome:

@@ -23,11 +23,11 @@ from jobs_app.runs.claim import ClaimedRun
 from jobs_app.runs.last_log import last_log
 from jobs_app.runs.outcome import Outcome
 from jobs_app.runs.progress import report_progress
-from jobs_app.runs.rescue import CELERY
+from jobs_app.runs.sent_task import CELERY, lost
 from jobs_app.tasks.context import LastLog, LogSink, RunContext, TimedOut, current_run
 from jobs_app.worker.invocation import call
 from jobs_app.worker.liveness.cancellation import CancellableRun, LimitReached
-from jobs_app.worker.outcomes import aborted, failed, may_go_on, stopped, with_log
+from jobs_app.worker.outcomes import aborted, failed, stopped, with_log
 from jobs_app.worker.output.capture import capture_output
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.process_masking import mask_process_output
@@ -37,6 +37,7 @@ from jobs_app.worker.pool_process import Process
 from jobs_app.worker.progress import Progress
 from jobs_app.worker.run_programs import ended_text
 from jobs_app.worker.secret_injection import Injection, inject
+from jobs_app.worker.sent_task import SentTask
 
 #: Tasks that check the lease, the limits and a cancel themselves.
 COOPERATIVE = outbox.ENFORCES_OWN_LIMITS
@@ -73,7 +74,9 @@ def work(process: Process, claimed: ClaimedRun) -> tuple[Outcome, RunLog | None]
     progress = Progress(
         lambda report: _store_progress(process, claimed, report), mask=injection.mask.json
     )
-    context = _context(process, claimed, run, progress, masked_log or run_log, injection.mask)
+    sent_task = SentTask(process, claimed, run) if claimed.task == CELERY else None
+    log = masked_log or run_log
+    context = _context(process, claimed, run, progress, log, injection.mask, sent_task)
     is_python = claimed.task not in COOPERATIVE
     output = capture_output(context.log, is_python=is_python)
     with _current(context), mask_process_output(injection.mask), output:
@@ -96,18 +99,20 @@ def work(process: Process, claimed: ClaimedRun) -> tuple[Outcome, RunLog | None]
         unstored_progress = progress.close()
     # Again: an interrupt may have hit the first call.
     process.cancel_listener.remove(run)
-    outcome = _after_cancel(outcome, run, claimed.task)
+    outcome = _after_cancel(outcome, run, sent_task)
     outcome = replace(with_log(injection.masked(outcome), run_log), progress=unstored_progress)
     return outcome, None if is_stored else run_log
 
 
-def _after_cancel(outcome: Outcome, run: CancellableRun, task: str) -> Outcome:
-    """Return *outcome* of *task* as what it is if its run was asked to end, or its worker stops."""
+def _after_cancel(outcome: Outcome, run: CancellableRun, sent_task: SentTask | None) -> Outcome:
+    """Return *outcome* as what it is if its run was asked to end, or its worker stops."""
     if run.knows_abort and outcome.state is RunState.SUCCEEDED:
         outcome = aborted(outcome)
     if run.is_stopped and outcome.state is RunState.CANCELLED:
         outcome = stopped()
-    return may_go_on(outcome) if task == CELERY and outcome == stopped() else outcome
+    if sent_task is not None and outcome == stopped():
+        return lost(outcome, run.attempt, sent_task.sent)
+    return outcome
 
 
 def _seconds_to_store(process: Process, claimed: ClaimedRun) -> float:
@@ -149,6 +154,7 @@ def _context(
     progress: Progress,
     log: LogSink,
     mask: Mask,
+    sent_task: SentTask | None,
 ) -> RunContext:
     return RunContext(
         run_id=claimed.run_id,
@@ -163,6 +169,7 @@ def _context(
         settings=process.settings,
         progress=progress,
         is_aborted=run.is_aborted,
+        sent_task=sent_task,
         last_log=lambda job, limit_bytes: _last_log(process, job, limit_bytes),
     )
 
@@ -211,6 +218,9 @@ def guarded(call_task: Callable[[], Outcome], cleanup: Callable[[], None]) -> Ou
         if error.code in STOPPED_BY_SIGNAL:
             # A signal ended the pool process, and our task with it.
             return stopped()
+        with contextlib.suppress(SystemExit):
+            # billiard keeps the code of the last call for the end of the pool process.
+            sys.exit(None)
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
         # As the kernel reports an exit code.
         code = int(code) & 0xFF

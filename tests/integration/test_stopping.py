@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +22,7 @@ from tests.factories import make_run
 from tests.integration.system import System, pool_process_of
 from tests.running import pid_in
 from tests.servers import ValkeyServer, is_alive, wait_until
+from tests.tasks.builtin.shop_worker import running_shop
 
 #: Celery's worker_soft_shutdown_timeout, as we set it.
 SOFT_SHUTDOWN_SECONDS = 10
@@ -224,26 +226,43 @@ def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_run_whose_task_others_have_says_at_a_stop_that_it_may_go_on(
-    make_system: Callable[..., System],
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "stopped"])
+@pytest.mark.parametrize("is_rpc", [True, False], ids=["rpc", "redis"])
+def test_a_task_of_another_celery_is_waited_for_after_the_loss_of_a_worker_and_runs_once(
+    make_system: Callable[..., System], tmp_path: Path, is_rpc: bool, is_killed: bool
 ) -> None:
     system = make_system()
-    broker = ValkeyServer(tcp=True)
-    broker.start()
-    url = broker.url.partition("?")[0]
-    system.environment["JOBS_CELERY_ALLOW"] = "127.0.0.1, localhost"
-    system.start("scheduler")
-    system.start("worker")
-    kwargs = {"broker": url, "result_backend": "rpc://", "task": "shop.report"}
-    run_id = make_run(system.database, task="celery", kwargs=kwargs, at=clock.now())
-    system.wait_for(run_id, lambda run: run.state is RunState.RUNNING, "it runs")
+    with closing(ValkeyServer(tcp=True)) as server:
+        server.start()
+        url = server.url.partition("?")[0]
+        system.environment["JOBS_CELERY_ALLOW"] = "127.0.0.1, localhost"
+        system.start("scheduler")
+        worker = system.start("worker")
+        kwargs = {
+            "broker": url,
+            "result_backend": "rpc://" if is_rpc else url,
+            "task": "shop.work_by_rpc" if is_rpc else "shop.work",
+            "kwargs": {"directory": str(tmp_path)},
+        }
+        run_id = make_run(system.database, task="celery", kwargs=kwargs, at=clock.now())
+        system.wait_for(run_id, lambda run: run.result is not None, "the message is on record")
+        if is_killed:
+            os.killpg(worker.pid, signal.SIGKILL)
+            system.kill("worker")
+        else:
+            system.signal("worker", signal.SIGQUIT)
+        run = system.wait_for(run_id, lambda run: run.attempt == 2, "it tries again", seconds=40)
+        assert run.finished_at is None
+        (tmp_path / "gate").touch()
+        with running_shop(tmp_path, broker=url, results=url) as log:
+            wait_until(lambda: (tmp_path / "ended").exists(), "the shop has worked")
 
-    system.signal("worker", signal.SIGQUIT)
+            system.start("worker-2")
 
-    run = system.wait_for_end(run_id, seconds=40)
-    broker.close()
-    assert (run.state, run.reason) == (RunState.LOST, "The worker was stopped.")
-    assert run.error is not None
-    assert "may still run in your workers" in run.error["message"]
+            run = system.wait_for_end(run_id, seconds=40)
+            received = log.read_text().count("] received")
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 2)
+    assert (run.result["id"], run.result["result"]) == (str(run_id), "worked")
+    assert received == 1

@@ -99,6 +99,7 @@ _ONCE_MORE = "`finish` checks the same again, and writes nothing if it does not 
 _LOCKS_MORE = "it locks more rows than needed, so others only wait longer"
 _LOGGED = "only a log line depends on it"
 _ERROR_TYPE = "it chooses the type of the error"
+_NOTHING_SENT = "no run has sent a task to workers elsewhere here: it words the error"
 _HINT = "a message more, or later: a hint, harmless in any number"
 _ASKED = "it only says how often the database is asked"
 _HELD = "it only says how soon an outcome is on record"
@@ -257,8 +258,8 @@ HARMLESS: dict[str, str] = {
     "worker.liveness.cancellation.CancelListener._poll: "
     "time.monotonic() - run.began >= CANCEL_POLL_SECONDS / 2"
     " is taken for True": "it saves looking at runs that are over in a moment",
-    "runs.rescue.finish_lost: run.task == CELERY is taken for False": "it words the error",
-    "runs.rescue.finish_lost: run.task == CELERY is taken for True": "it words the error",
+    "runs.rescue.finish_lost: run.task == CELERY is taken for False": _NOTHING_SENT,
+    "runs.rescue.finish_lost: run.task == CELERY is taken for True": _NOTHING_SENT,
     _ENDS + "is_late (no. 2) is taken for False": (
         "programs that live are waited for no longer than SUPERVISOR_SECONDS either"
     ),

@@ -30,7 +30,7 @@ def test_results_come_in_a_queue_of_rabbitmq_that_is_deleted_afterwards():
         assert results.state() is None
         CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
         wait_until(lambda: results.state() == TaskState("SUCCESS", 3), "the result has come")
-        results.close()
+        results.close(is_over=True)
 
     assert broker.deleted == [results.reply_to]
     assert broker.published[0]["reply_to"] == results.reply_to
@@ -54,7 +54,7 @@ def test_a_result_in_the_queue_that_is_no_json_of_one_is_an_error_that_says_so(
         CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
         with pytest.raises(CeleryFailed, match="result_serializer"):
             wait_until(lambda: results.state() is not None, "the result has come")
-        results.close()
+        results.close(is_over=True)
 
 
 def test_after_an_outage_the_queue_is_consumed_again():
@@ -68,6 +68,21 @@ def test_after_an_outage_the_queue_is_consumed_again():
         assert results.state() is None
         CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
         wait_until(lambda: results.state() == TaskState("SUCCESS", 3), "the result has come")
-        results.close()
+        results.close(is_over=True)
 
     assert failure.value.may_pass
+
+
+def test_the_queue_of_a_run_that_lost_its_worker_stays_for_the_next_attempt():
+    with AmqpBroker({"shop"}, answers=[{"status": "SUCCESS", "result": 3}]).serving() as broker:
+        server = celery_server(f"amqp://127.0.0.1:{broker.port}")
+        results = QueuedResults(server, POLICY, str(RUN_ID))
+        results.open()
+
+        results.close(is_over=False)
+
+        assert broker.deleted == []
+        results.open()
+        CeleryClient(server, POLICY).send(replace(MESSAGE, reply_to=results.reply_to))
+        wait_until(lambda: results.state() == TaskState("SUCCESS", 3), "the result has come")
+        results.close(is_over=True)

@@ -12,7 +12,7 @@ from celery.contrib.abortable import AbortableTask
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
-from jobs_app.worker.outcomes import failed, may_go_on, stopped
+from jobs_app.worker.outcomes import failed
 
 
 class Abortable(AbortableTask):
@@ -79,12 +79,3 @@ def test_another_missing_attribute_is_named_as_it_is() -> None:
 
     assert error is not None
     assert error.message == "'list' object has no attribute 'x'"
-
-
-def test_a_stopped_run_whose_task_others_have_says_that_it_may_go_on() -> None:
-    outcome = may_go_on(stopped())
-
-    assert (outcome.state, outcome.reason) == (stopped().state, "The worker was stopped.")
-    assert outcome.error is not None
-    assert "may still run in your workers" in outcome.error.message
-    assert "celery inspect active" in outcome.error.message

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 from celery import shared_task
@@ -19,11 +20,12 @@ from jobs_app.core.states import CancelMode
 from jobs_app.secrets import references
 from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.celery_client import CeleryClient
-from jobs_app.tasks.celery_message import TaskMessage, TaskState, task_id
+from jobs_app.tasks.celery_message import TaskMessage, TaskState
 from jobs_app.tasks.celery_progress import from_celery
 from jobs_app.tasks.celery_results import QueuedResults, RedisResults, Results
+from jobs_app.tasks.celery_sending import Sending
 from jobs_app.tasks.celery_server import CeleryServer, celery_server
-from jobs_app.tasks.celery_waiting import Waiting, in_thread, sent_again
+from jobs_app.tasks.celery_waiting import Waiting, in_thread
 from jobs_app.tasks.context import (
     Cancelled,
     CeleryFailed,
@@ -141,27 +143,30 @@ def celery(
     context = current_run.get()
     policy = broker_policy(context.settings or Settings())
     client = CeleryClient(_server("broker", broker), policy)
-    results = _results(context, client, result_backend)
-    message = _message(context, results, task, args or [], kwargs or {}, queue, priority)
-    run = _Run(context, client, results, message)
+    sending = Sending.of(context)
+    results = _results(client, result_backend, sending.id)
+    given = (task, args or [], kwargs or {}, queue, priority)
+    run = _Run(context, client, results, _message(context, results, sending.id, *given), sending)
+    is_over = True
     try:
         return run.result()
     except (Cancelled, TimedOut, Fenced):
-        run.revoke(_signal(context, terminate))
+        is_over = run.revoke(_signal(context, terminate))
+        raise
+    except SystemExit:
+        # The worker stops, and its run is lost: the next attempt reads what comes.
+        is_over = False
         raise
     finally:
-        run.close()
+        run.close(is_over=is_over)
 
 
-def _results(
-    context: RunContext, client: CeleryClient, result_backend: str | None
-) -> Results | None:
-    of_attempt = task_id(context.run_id, context.attempt)
+def _results(client: CeleryClient, result_backend: str | None, task_id: str) -> Results | None:
     if result_backend is None:
         return None
     if result_backend == RPC:
-        return QueuedResults(client.broker, client.policy, of_attempt)
-    return RedisResults(_server("result_backend", result_backend), client.policy, of_attempt)
+        return QueuedResults(client.broker, client.policy, task_id)
+    return RedisResults(_server("result_backend", result_backend), client.policy, task_id)
 
 
 def _server(name: str, url: str) -> CeleryServer:
@@ -174,16 +179,16 @@ def _server(name: str, url: str) -> CeleryServer:
 def _message(
     context: RunContext,
     results: Results | None,
+    task_id: str,
     task: str,
     args: list[Any],
     kwargs: dict[str, Any],
     queue: str,
     priority: int | None,
 ) -> TaskMessage:
-    limits = (context.limits.time_limit_seconds, context.limits.soft_time_limit_seconds)
-    limit = min((limit for limit in limits if limit is not None), default=None)
+    limit = context.limits.first_seconds
     return TaskMessage(
-        id=task_id(context.run_id, context.attempt),
+        id=task_id,
         run_id=context.run_id,
         task=task,
         args=args,
@@ -216,28 +221,30 @@ class _Run:
         client: CeleryClient,
         results: Results | None,
         message: TaskMessage,
+        sending: Sending,
     ) -> None:
         self._context = context
         self._client = client
         self._results = results
         self._message = message
+        self._sending = sending
         self._started = time.monotonic()
 
     def result(self) -> CeleryResult:
-        """Send the message and return the result; raises TaskOutcome."""
-        client, results, message = self._client, self._results, self._message
-        if self._context.attempt > 1:
-            self._log(sent_again(message, self._context.attempt))
+        """Send the message, unless it was sent, and return the result; raises TaskOutcome."""
+        results, message = self._results, self._message
+        if line := self._sending.line(message):
+            self._log(line)
         if results is not None:
             self._unless_stopped(results.open)
-        self._unless_stopped(lambda: client.send(message))
-        self._log(
-            f"{message.task} sent to the queue {message.queue!r} of"
-            f" {client.broker.address} as {message.id}"
-        )
+        if not self._sending.is_sent:
+            self._send()
         if results is None:
             self._log("No result_backend is given: the run does not wait for the task.")
             return self._ended("SENT", None)
+        # From now on another attempt waits if this worker is lost.
+        sent = {"id": message.id, "task": message.task, "queue": message.queue, "state": "SENT"}
+        self._unless_stopped(lambda: self._sending.keep(sent))
         end = self._final_state(results)
         if end.state == "SUCCESS":
             return self._ended("SUCCESS", end.value)
@@ -247,8 +254,19 @@ class _Run:
             raise CeleryFailed(f"{message.task} was revoked ({end.error}).")
         raise CeleryFailed(f"{message.task} failed: {end.error}.")
 
-    def revoke(self, signal: str | None) -> None:
-        """Revoke the task; a failure is a line in the log."""
+    def _send(self) -> None:
+        client, message = self._client, self._message
+        self._unless_stopped(lambda: client.send(message))
+        self._log(
+            f"{message.task} sent to the queue {message.queue!r} of"
+            f" {client.broker.address} as {message.id}"
+        )
+
+    def revoke(self, signal: str | None) -> bool:
+        """Revoke the task, and log a failure; False if another attempt waits for the task."""
+        if self._sending.is_handed_on():
+            self._log(f"{self._message.task} goes on: the next attempt waits for it")
+            return False
         future = in_thread(lambda: self._client.revoke(self._message.id, signal=signal))
         try:
             future.result(REVOKE_SECONDS)
@@ -259,12 +277,13 @@ class _Run:
         else:
             how = "it goes on if it has begun" if signal is None else f"by {signal} if it has begun"
             self._log(f"{self._message.task} revoked, {how}")
+        return True
 
-    def close(self) -> None:
+    def close(self, *, is_over: bool) -> None:
         """Close the connection for results, in the background if the server does not answer."""
         if self._results is not None:
             with suppress(TimeoutError):
-                in_thread(self._results.close).result(CLOSE_SECONDS)
+                in_thread(partial(self._results.close, is_over=is_over)).result(CLOSE_SECONDS)
 
     def _final_state(self, results: Results) -> TaskState:
         """Return the last state of the task, once its worker has stored it."""

@@ -68,6 +68,12 @@ def in_steps(self: object, directory: str) -> str:
     return work(directory)
 
 
+@app.task(backend=RPCBackend(app))
+def work_by_rpc(directory: str) -> str:
+    """Do the same, and send the result to the queue that the caller named."""
+    return work(directory)
+
+
 @app.task
 def work(directory: str) -> str:
     """Write that it has begun, and, when the file `gate` is there, that it has ended."""

@@ -1,15 +1,12 @@
 """The task `celery` has a plain Celery worker do the work, which knows nothing of jobs-app."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -28,10 +25,10 @@ from jobs_app.tasks.context import (
     TimedOut,
     current_run,
 )
-from jobs_app.up.parent_death import ParentDeathPipe
 from tests.factories import TASKS
 from tests.running import Output, Reports, a_run
 from tests.servers import ValkeyServer, wait_until
+from tests.tasks.builtin.shop_worker import running_shop
 
 RUN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
@@ -51,34 +48,12 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     directory = tmp_path_factory.mktemp("shop")
-    (directory / "shop.py").write_text(Path(__file__).with_name("shop.py").read_text())
-    server = ValkeyServer(tcp=True)
-    server.start()
-    base = server.url.partition("?")[0].rstrip("/").removesuffix("/0")
-    made = Shop(f"{base}/0", f"{base}/1", directory / "worker.log")
-    death_pipe = ParentDeathPipe()
-    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "--concurrency=2"]
-    command += ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JOBS_", "PYTHON"))}
-    environment |= {"SHOP_BROKER": made.broker, "SHOP_RESULTS": made.results}
-    with made.log.open("wb") as log:
-        worker = subprocess.Popen(
-            death_pipe.guarded_command(command),
-            cwd=directory,
-            env=environment,
-            pass_fds=[death_pipe.read_fd],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until(lambda: " ready." in made.log.read_text(), "the worker is ready")
-        yield made
-    finally:
-        # At once: a task of a test that failed may wait for its gate.
-        worker.send_signal(signal.SIGQUIT)
-        worker.wait(20)
-        death_pipe.close()
-        server.close()
+    with closing(ValkeyServer(tcp=True)) as server:
+        server.start()
+        base = server.url.partition("?")[0].rstrip("/").removesuffix("/0")
+        broker, results = f"{base}/0", f"{base}/1"
+        with running_shop(directory, broker=broker, results=results) as log:
+            yield Shop(broker, results, log)
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +240,57 @@ def test_a_worker_without_a_lease_revokes_and_stops(shop):
         call(shop, "shop.add", a_run(output, lease_seconds_left=lambda: 0.0), queue="nobodys")
 
     assert "shop.add revoked" in output.out
+
+
+class Kept:
+    """What the attempts of one run keep; the worker of each is lost as soon as they keep it."""
+
+    def __init__(self, is_lost: bool = True) -> None:
+        self.sent: dict[str, Any] | None = None
+        self._is_lost = is_lost
+
+    def before(self) -> tuple[dict[str, Any] | None, bool]:
+        return self.sent, self._is_lost
+
+    def keep(self, sent: dict[str, Any]) -> None:
+        self.sent = sent
+
+    def is_handed_on(self) -> bool:
+        return self.sent is not None
+
+
+@pytest.mark.parametrize(
+    "task, backend", [("shop.work", None), ("shop.work_by_rpc", "rpc://")], ids=["redis", "rpc"]
+)
+def test_a_task_whose_run_lost_its_worker_is_waited_for_and_not_sent_again(
+    shop, tmp_path, task, backend
+):
+    kept, first, second = Kept(), Output(), Output()
+    servers = {} if backend is None else {"result_backend": backend}
+
+    def lease() -> float:
+        return 0.0 if kept.sent and (tmp_path / "begun").exists() else 20.0
+
+    context = a_run(first, run_id=uuid4(), lease_seconds_left=lease, sent_task=kept)
+    with pytest.raises(Fenced):
+        call(shop, task, context, kwargs={"directory": str(tmp_path)}, **servers)
+    assert f"{task} goes on: the next attempt waits for it" in first.out
+    assert kept.sent == {
+        "id": str(context.run_id),
+        "task": task,
+        "queue": "celery",
+        "state": "SENT",
+    }
+    (tmp_path / "gate").touch()
+    wait_until((tmp_path / "ended").exists, "the task ends while nobody waits")
+
+    again = a_run(second, run_id=context.run_id, attempt=2, sent_task=kept)
+    result = call(shop, task, again, kwargs={"directory": str(tmp_path)}, **servers)
+
+    assert (result["id"], result["result"]) == (str(context.run_id), "worked")
+    assert "sent to the queue" not in second.out
+    call(shop, "shop.add", args=[1])
+    assert shop.log.read_text().count(f"{task}[{context.run_id}] received") == 1
 
 
 def test_a_task_that_somebody_revoked_fails_the_run(shop):
