@@ -19,6 +19,7 @@ from celery import Celery, Task
 from celery.local import Proxy
 
 from jobs_app.core.process_log import protect_log
+from jobs_app.tasks import shared_tasks
 from jobs_app.tasks.any_task import AnyTask
 from jobs_app.tasks.context import TaskOutcome
 from jobs_app.tasks.import_notes import ProcessEnded, checked_import
@@ -95,6 +96,7 @@ def load(module: str) -> None:
     Raises BrokenModule for every error of these modules, also for an exit.
     """
     user_app = None
+    before = set(sys.modules)
     try:
         for user_app in apps_in(import_from_path(module)):
             # Celery's own function puts the working directory before all libraries.
@@ -103,8 +105,11 @@ def load(module: str) -> None:
             user_app.loader.import_default_modules()
             user_app.finalize()
     except BaseException as error:  # a module with `sys.exit()` must not end this process
+        if user_app is not None:
+            shared_tasks.forget_broken()
         raise BrokenModule(module, error, user_app) from error
     finally:
+        shared_tasks.note_imports(module, before)
         # The module may have configured logging, and disabled our loggers by that.
         protect_log()
 
@@ -116,19 +121,25 @@ def register_user_tasks(
 ) -> None:
     """Register the tasks of the applications in the imported *modules* with *app*.
 
-    A shared task gets the application of its own package; if there is none, the first one. If
-    that one is broken, the task becomes a BrokenTask. Afterwards *app* is the current
-    application again, even if a module made another current.
+    A shared task gets the application of its own package; if there is none, that of the module
+    that imported it, or the first one. If that one is broken, the task becomes a BrokenTask.
+    Afterwards *app* is the current application again, even if a module made another current.
     """
     # Before the registration: finalizing binds each registered task to this application.
     app.finalize()
     # A shared task names the current application as its own one, here also for `apps_in`.
     app.set_current()
-    candidates: dict[str, list[tuple[int, AnyTask, BrokenModule | None]]] = {}
+    candidates: dict[str, list[tuple[tuple[int, bool], AnyTask, BrokenModule | None]]] = {}
     for owner in _owners(app, modules, broken):
         for name, task in owner.tasks.items():
             if not name.startswith("celery.") and not _is_ours(task):
-                closeness = max(_common_packages(task.__module__, home) for home in owner.homes)
+                closeness = max(
+                    (
+                        _common_packages(task.__module__, home),
+                        shared_tasks.is_imported_by(home, task.__module__),
+                    )
+                    for home in owner.homes
+                )
                 candidates.setdefault(name, []).append((closeness, task, owner.error))
     for name, tasks in candidates.items():
         if name in app.tasks and _is_ours(app.tasks[name]):

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app
 
 from jobs_app.celery_app import JobsCelery, make_celery
 from jobs_app.core.errors import FieldError
@@ -541,3 +541,34 @@ def test_a_shared_task_gets_the_application_of_its_package(write: Write) -> None
 
     assert app.tasks["user_module_shop.tasks.mine"].app.main == "user_module_shop"
     assert app.tasks["user_module_bank.tasks.mine"].app.main == "user_module_bank"
+
+
+def test_a_task_that_no_application_can_have_breaks_its_own_one_only(write: Write) -> None:
+    """Each application makes the tasks of all others when it is finalized."""
+    broken = (
+        "from celery import Celery\n"
+        "app = Celery('broken', set_as_current=False)\n"
+        "bad = app.task(name='user_module_lambda.bad')(lambda x=2: x)\n"
+    )
+    write(user_module_lambda=broken, user_module_after=OWN_APP)
+
+    app = app_with("user_module_lambda", "user_module_after")
+
+    assert list(app.broken_modules) == ["user_module_lambda"]
+    assert app.tasks["user_module_after.decorated"].app.main == "theirs"
+    # Nor does it break one that is made later.
+    Celery("later", set_as_current=False).finalize()
+
+
+def test_a_shared_task_of_no_package_gets_the_application_that_imported_it(write: Write) -> None:
+    first = "from celery import Celery\napp = Celery('first', set_as_current=False)\n"
+    second = (
+        "from celery import Celery\n"
+        "app = Celery('second', include=['user_module_orders'], set_as_current=False)\n"
+    )
+    orders = "from celery import shared_task\n@shared_task\ndef ship(): pass\n"
+    write(user_module_first=first, user_module_second=second, user_module_orders=orders)
+
+    app = app_with("user_module_first", "user_module_second")
+
+    assert app.tasks["user_module_orders.ship"].app.main == "second"
