@@ -20,7 +20,7 @@ from jobs_app.jobs.importers.crontab_times import (
     field_times,
     macro_times,
 )
-from jobs_app.jobs.importers.crontab_variables import read_variable
+from jobs_app.jobs.importers.crontab_variables import read_variable, value_notes
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import timezones
 
@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: An account, and the group and the login class that FreeBSD's cron reads behind it.
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?(?:[:/][A-Za-z0-9_.-]+)*")
 #: Options of a line that the crons of the BSDs read in front of the command.
-_BSD_OPTION = re.compile(r"-[nqs]+[ \t]+")
+_BSD_OPTION = re.compile(r"(?:-[nqs]+[ \t]+)+")
 
 MAILED = "cron mails the output of the jobs below; here a channel may get it (--mail-channel)"
 NOT_MAILED = "cron mails no output of the jobs below; here no channel gets it, either"
@@ -217,14 +217,7 @@ def _variable(number: int, text: str, variable: tuple[str, str], state: _State) 
         note = "the jobs below are in the time zone of the machine again"
     if name == "MAILTO" and not value:
         note = NOT_MAILED
-    if re.search(r"\$\w|\$\{", value):
-        note = "; ".join(filter(None, [note, "as in cron, $ in it is not replaced"]))
-    if text.rstrip().endswith("=") and not value:
-        note += '; Debian\'s cron reads an empty value only as NAME=""'
-    if re.match(r"~|.*:~", value):
-        note = "; ".join(filter(None, [note, "as in cron, ~ in it is not replaced"]))
-    if re.search(r"[ \t](?:#|[A-Z_]+=)", value):
-        note = "; ".join(filter(None, [note, "as in cron, all behind the = is the value"]))
+    note = "; ".join(filter(None, [note, *value_notes(text, value)]))
     return Line(number, text, LineKind.VARIABLE, note=note)
 
 
@@ -341,6 +334,6 @@ def looks_like_system(data: bytes) -> bool:
     for line in read_crontab(data, is_system=False):
         if line.entry is not None:
             command = line.entry.kwargs["command"]
-            match = re.match(r"([a-z_][a-z0-9_-]*)[ \t]+\S", command)
+            match = re.match(r"([a-z_][a-z0-9_-]*)(?:[:/][\w.-]+)*[ \t]+\S", command)
             accounts.add(match[1] if match else "")
     return "root" in accounts and "" not in accounts

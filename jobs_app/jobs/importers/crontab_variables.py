@@ -1,6 +1,14 @@
 """Reads the variables of a crontab, with the states of cron's own reader. Pure, no IO."""
 
+import re
+from collections.abc import Iterator
+
 _BLANKS = " \t\r\n\v\f"
+
+#: The times of a job and its command, in the value of a variable.
+_JOB = re.compile(
+    r"(?:^|[ \t])(?:(?:[\d*?][^ \t]*[ \t]+){2}(?:[\w*?][^ \t]*[ \t]+){3}|@[a-z]+[ \t]+)\S"
+)
 
 
 def read_variable(text: str) -> tuple[str, str] | None:
@@ -35,3 +43,17 @@ def _quoted_part(text: str, *, is_name: bool) -> tuple[str | None, str | None]:
         return part, text[end + 1 :]
     end = next((i for i, character in enumerate(text) if character in _BLANKS + "="), len(text))
     return text[:end], text[end:]
+
+
+def value_notes(text: str, value: str) -> Iterator[str]:
+    """Yield what may surprise in the *value* of the line *text*."""
+    if re.search(r"\$\w|\$\{", value):
+        yield "as in cron, $ in it is not replaced"
+    if text.rstrip().endswith("=") and not value:
+        yield 'Debian\'s cron reads an empty value only as NAME=""'
+    if re.match(r"~|.*:~", value):
+        yield "as in cron, ~ in it is not replaced"
+    if re.search(r"[ \t](?:#|[A-Z_]+=)", value):
+        yield "as in cron, all behind the = is the value"
+    if _JOB.search(value):
+        yield "cron takes the whole line for a variable, so that its command never runs"

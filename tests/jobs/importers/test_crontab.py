@@ -147,10 +147,26 @@ def test_an_ampersand_of_another_meaning_is_no_difference(text):
         ("MAILTO=\n", "only as NAME"),
         ("HOME=~/x\n", "~ in it is not replaced"),
         ("PATH=/bin:~/bin\n", "~ in it is not replaced"),
+        ("CRON_TZ=UTC 0 5 * * 1-5 /b\n", "its command never runs"),
+        ("X=1 @daily /b\n", "its command never runs"),
     ],
 )
 def test_what_may_surprise_in_a_variable_is_a_note(text, words):
     assert words in read(text)[0].note
+
+
+@pytest.mark.parametrize("value", ["a 1 2 3 4", "0 5 * * *", "me@daily x", "-Xmx 5 -v 1 a b c"])
+def test_a_variable_without_a_job_in_it_has_no_such_note(value):
+    assert "its command never runs" not in read(f"OPTIONS={value}\n")[0].note
+
+
+@pytest.mark.parametrize("options", ["-q -s", "-n -q -s", "-nqs"])
+def test_no_option_of_a_bsd_becomes_a_part_of_the_command(options):
+    line = only_job(f"* * * * * {options} x -n y\n")
+
+    assert line.entry is not None
+    assert line.entry.kwargs == {"command": "x -n y"}
+    assert f"{options} in front is left out" in line.differences[0]
 
 
 def test_a_macro_in_capitals_is_refused_with_the_one_that_cron_knows():
@@ -242,6 +258,7 @@ def test_what_may_surprise_as_it_does_in_cron_is_a_note(text, words):
     "text, is_system",
     [
         ("17 * * * * root run-parts /etc/cron.hourly\n5 * * * * www-data x y\n", True),
+        ("0 1 * * * root:wheel a\n5 * * * * www:www:default b\n", True),
         ("0 3 * * * backup /home\n", False),
         ("0 3 * * * root\n", False),
         ("17 * * * * root x\n5 * * * * /usr/bin/y z\n", False),
