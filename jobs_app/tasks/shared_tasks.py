@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection
+from typing import Any
 
 from celery import Celery, _state
 
@@ -28,9 +29,11 @@ def forget_broken() -> None:
     """
     # The loader by name: else CELERY_LOADER names another.
     scratch = Celery(set_as_current=False, loader="celery.loaders.app:AppLoader", fixups=[])
-    for make_task in list(_state._on_app_finalizers):
+    # The stubs leave it out.
+    state: Any = _state
+    for make_task in list(state._on_app_finalizers):
         try:
             make_task(scratch)
         except BaseException:  # noqa: BLE001  # user code, as in `user_apps.load`
-            _state._on_app_finalizers.discard(make_task)
+            state._on_app_finalizers.discard(make_task)
     scratch.close()

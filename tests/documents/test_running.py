@@ -110,6 +110,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     for name, text in STAND_INS.items():
         write_program(programs / name, text)
     write_program(programs / "jobs-app", f'exec {sys.executable} -P -m jobs_app "$@"')
+    # The environment of the reader has Celery.
+    write_program(programs / "python3", f'exec {sys.executable} "$@"')
     write_program(work / "run", 'shift; exec jobs-app "$@"')
     daily = "\n\n@shared_task\ndef daily(day: str) -> str:\n    return day\n"
     (work / "reports.py").write_text(code_of("docs/own-tasks.md", "python") + daily)

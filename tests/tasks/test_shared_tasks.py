@@ -1,6 +1,7 @@
 """Tasks that Celery makes in each application: which one imported them, and which are broken."""
 
 import sys
+from typing import Any
 
 import pytest
 from celery import Celery, _state
@@ -33,4 +34,5 @@ def test_only_tasks_that_cannot_be_made_are_forgotten(monkeypatch: pytest.Monkey
     shared_tasks.forget_broken()
 
     assert len(made) == 1
-    assert _state._on_app_finalizers == {made.append}
+    state: Any = _state
+    assert state._on_app_finalizers == {made.append}

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -552,7 +553,7 @@ def test_a_task_that_no_application_can_have_breaks_its_own_one_only(write: Writ
     )
     write(user_module_lambda=broken, user_module_after=OWN_APP)
 
-    app = app_with("user_module_lambda", "user_module_after")
+    app: Any = app_with("user_module_lambda", "user_module_after")
 
     assert list(app.broken_modules) == ["user_module_lambda"]
     assert app.tasks["user_module_after.decorated"].app.main == "theirs"

@@ -1,5 +1,6 @@
 """A run of the task `celery` hands its wait on when its worker stops."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import Run
 from jobs_app.runs import rescue
+from jobs_app.runs import sent_task as runs_sent_task
 from jobs_app.runs.claim import ClaimedRun
 from jobs_app.worker import execution, sent_task
 from jobs_app.worker.liveness.cancellation import CancellableRun
@@ -78,20 +80,20 @@ def test_an_outage_of_the_database_neither_fails_the_run_nor_sends_its_task_agai
     store = SentTask(process, claimed(process, run_id, 2), cancellable(run_id))
     outages = [OperationalError("SELECT", {}, Exception("gone"), connection_invalidated=True)]
     monkeypatch.setattr(sent_task, "RETRY_DATABASE_SECONDS", 0.01)
-    real = sent_task.sent_task.sent_before
+    real: Any = runs_sent_task.sent_before
 
     def fails_once(*arguments: object) -> object:
         if outages:
             raise outages.pop()
-        return real(*arguments)  # type: ignore[arg-type]  # as they come
+        return real(*arguments)
 
-    monkeypatch.setattr(sent_task.sent_task, "sent_before", fails_once)
+    monkeypatch.setattr(runs_sent_task, "sent_before", fails_once)
 
     assert store.before() == (None, False)
 
     def fails(*_arguments: object) -> bool:
         raise OperationalError("UPDATE", {}, Exception("gone"))
 
-    monkeypatch.setattr(sent_task.sent_task, "keep_sent", fails)
+    monkeypatch.setattr(runs_sent_task, "keep_sent", fails)
     store.keep(SENT)
     assert run(database, run_id).state is RunState.RUNNING

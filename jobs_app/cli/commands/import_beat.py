@@ -1,6 +1,7 @@
 """`jobs-app import beat`: jobs from the periodic tasks that code declares."""
 
 from collections.abc import Sequence
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ from jobs_app.cli.client import connect
 from jobs_app.cli.failure import USAGE, Failure
 from jobs_app.cli.import_run import check_options, import_options, run_import
 from jobs_app.cli.import_sources import BEAT, Source
-from jobs_app.cli.output import options
+from jobs_app.cli.output import options, print_text
 
 if TYPE_CHECKING:
     from jobs_app.jobs.importers.beat_modules import BeatApp
@@ -53,8 +54,29 @@ beat_options = options(
 )
 
 
+def _print_script(context: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        script = resources.files("jobs_app.jobs.importers") / "beat_dump.py"
+        print_text(script.read_text(encoding="utf-8").rstrip())
+        context.exit()
+
+
 @click.command(short_help="Periodic tasks that code declares.")
 @click.argument("modules", nargs=-1, metavar="[MODULE]...")
+@click.option(
+    "--from-json",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE|-",
+    help="Read what the script has written, and import no module here.",
+)
+@click.option(
+    "--print-script",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_script,
+    help="Print a script, which writes the periodic tasks as JSON where beat runs.",
+)
 @beat_options
 def beat(modules: tuple[str, ...], **flags: Any) -> None:
     """Make jobs of the periodic tasks that MODULEs declare; by default those of JOBS_IMPORTS.
@@ -69,6 +91,7 @@ def beat(modules: tuple[str, ...], **flags: Any) -> None:
     Examples:
       jobs-app import beat shop.celery --dry-run
       DJANGO_SETTINGS_MODULE=shop.settings jobs-app import beat shop.celery --like-beat --yes
+      jobs-app import beat --from-json beat.json --send-to shop-broker --dry-run
     """
     import_modules(modules, **flags)
 
@@ -76,6 +99,7 @@ def beat(modules: tuple[str, ...], **flags: Any) -> None:
 def import_modules(
     modules: Sequence[str],
     *,
+    from_json: str | None = None,
     label: str | None = None,
     like_beat: bool = False,
     send_to: str | None = None,
@@ -85,13 +109,18 @@ def import_modules(
     tags: Sequence[str] = (),
     **flags: Any,
 ) -> None:
-    """Import the periodic tasks of *modules*; raises Failure if they cannot be read."""
+    """Import the periodic tasks of *modules*, or those in the JSON of the script.
+
+    Raises Failure if they cannot be read.
+    """
     # Late, for the start of other commands: Celery takes a while to import.
     from jobs_app.cli.periodic_sources import LIKE_BEAT, source_of, tasks_of, workers_of
 
     check_options(prefix=prefix, zone=timezone or "UTC", label=label)
     workers = workers_of(send_to, results_from)
-    apps = _read(modules)
+    if from_json is not None and modules:
+        raise click.UsageError("--from-json takes the place of MODULEs.")
+    apps = _read(modules) if from_json is None else _read_json(from_json)
     if label is not None and len(apps) > 1:
         raise click.UsageError("--label is for one source, and these are several applications.")
     tasks = tasks_of(connect())
@@ -143,6 +172,31 @@ def _read(modules: Sequence[str]) -> "list[BeatApp]":
     return apps
 
 
+def _read_json(file: str) -> "list[BeatApp]":
+    """Return the applications in *file*, - for standard input; raises Failure without any."""
+    # Late, as above.
+    from jobs_app.core import clock
+    from jobs_app.jobs.importers.beat_json import read_dump
+
+    try:
+        with click.open_file(file, "rb") as opened:
+            apps = read_dump(opened.read(), at=clock.now())
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from error
+    except ValueError as error:
+        raise Failure(
+            f"{file} cannot be read. {error} Run the script of jobs-app import beat"
+            " --print-script where beat runs, and give what it writes.",
+            USAGE,
+        ) from error
+    if not apps:
+        raise Failure(
+            f"No periodic task is in {file}. Give the script the module that has the Celery"
+            " application, as shop.celery."
+        )
+    return apps
+
+
 def general_differences(sources: Sequence[Source]) -> list[str]:
     """Return what differs from beat for all of its periodic tasks of the kinds in *sources*."""
     # Late, as above.
@@ -165,5 +219,6 @@ def _sentence(error: Exception, modules: Sequence[str]) -> str:
         return f"{text} Start the command in the directory that has it, or set PYTHONPATH."
     return (
         f"{text} A module needs {cause.name!r}, which this environment does not have: install it"
-        " here, or set PYTHONPATH. See docs/beat.md#workers-of-your-own."
+        " here, or set PYTHONPATH. Or read the tasks where beat runs: jobs-app import beat"
+        " --print-script (docs/beat.md#another-environment)."
     )

@@ -72,8 +72,15 @@ def read_modules(modules: Sequence[str], *, at: datetime) -> list[BeatApp]:
         # Any module may have it as an attribute; it is of none of them.
         homes = user_apps.homes_of_apps(modules) | {current: ["current_app"]}
         apps = list(_apps(homes, current, followed, at))
+    return with_failures(apps, failures, home=modules[0])
+
+
+def with_failures(
+    apps: list[BeatApp], failures: Sequence[PeriodicEntry], *, home: str
+) -> list[BeatApp]:
+    """Return *apps* with the entries of *failures* in the last one, or in one of *home*."""
     if failures and not apps:
-        apps = [BeatApp("unnamed", modules[0], [], None)]
+        apps = [BeatApp("unnamed", home, [], None)]
     if failures:
         apps[-1].entries.extend(failures)
     return apps
@@ -100,7 +107,11 @@ def _failures() -> Iterator[list[PeriodicEntry]]:
 
 def _failure(function: object, error: object) -> PeriodicEntry:
     name = getattr(function, "__qualname__", type(function).__name__)
-    detail = f"{type(error).__name__}: {error}".rstrip(": .")
+    return failed_function(name, f"{type(error).__name__}: {error}".rstrip(": ."))
+
+
+def failed_function(name: str, detail: str) -> PeriodicEntry:
+    """Return an entry for a function of the user that waits for the application, and fails."""
     return PeriodicEntry(
         name,
         f"{name}: a function that waits for the application",
@@ -124,7 +135,12 @@ def _apps(
         home = names[0] if names[0] not in taken else f"{names[0]} {name}"
         taken.add(home)
         if entries:
-            yield BeatApp(name, home, entries, _zone_of_app(app), _other_store(app))
+            yield beat_app(app, home, entries)
+
+
+def beat_app(app: Celery, home: str, entries: list[PeriodicEntry]) -> BeatApp:
+    """Return *app*, of the module *home*, with its periodic tasks."""
+    return BeatApp(app.main or "unnamed", home, entries, _zone_of_app(app), _other_store(app))
 
 
 def _zone_of_app(app: Celery) -> str | None:

@@ -43,9 +43,13 @@ def timing_of(beat_schedule: Any, *, at: datetime) -> Timing:
         zone: tzinfo = timezones.load(zone_of(beat_schedule)) if relative else UTC
         return interval_timing(beat_schedule.seconds, relative=relative, zone=zone, at=at)
     kind = type(beat_schedule)
-    raise Refused(
-        f"{kind.__module__}.{kind.__qualname__} is no schedule that is understood here:"
-        " crontab, timedelta and seconds are.",
+    raise no_schedule(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def no_schedule(name: str) -> Refused:
+    """Return the refusal of a schedule of the class *name*."""
+    return Refused(
+        f"{name} is no schedule that is understood here: crontab, timedelta and seconds are.",
         "Write its times as a crontab, or let the task decide.",
     )
 

@@ -1,6 +1,7 @@
 """`jobs-app import beat`, against the real API."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -310,3 +311,43 @@ def test_a_module_whose_own_dependency_is_missing_says_what_it_needs(
 
     assert "A module needs 'numpy_not_there', which this environment does not have" in result.stderr
     assert "Start the command in the directory" not in result.stderr
+
+
+def test_the_tasks_of_another_environment_come_as_json_of_a_script(
+    run: Run, do: Run, tmp_path: Path, module: str
+) -> None:
+    """The same jobs come of it as of the module, so that either import keeps the other's jobs."""
+    (tmp_path / "dump.py").write_text(run("import", "beat", "--print-script").stdout)
+    dumped = subprocess.run(
+        [sys.executable, "dump.py", module], cwd=tmp_path, capture_output=True, check=True
+    )
+    file = tmp_path / "beat.json"
+    file.write_bytes(dumped.stdout)
+
+    result = run("import", "beat", "--from-json", str(file), "--yes")
+    again = entries(do("--yes", "--json"))
+
+    assert "Created 4 jobs, changed 0, kept 0. 3 entries were refused." in result.stdout
+    assert {name: line["action"] for name, line in again.items() if line["action"]} == {
+        "Nightly report": "keep",
+        "sync": "keep",
+        "friday-13": "refuse",
+        "unknown": "refuse",
+        "often": "refuse",
+        "sleep(7)": "keep",
+        "from-current": "keep",
+    }
+
+
+def test_json_that_is_none_of_the_script_is_a_wrong_call(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "beat.json"
+    file.write_text("Traceback (most recent call last):")
+
+    wrong = run("import", "beat", "--from-json", str(file), "--yes")
+    both = run("import", "beat", "shop", "--from-json", str(file), "--yes")
+    missing = run("import", "beat", "--from-json", "nowhere.json", "--yes")
+
+    assert (wrong.exit_code, both.exit_code, missing.exit_code) == (2, 2, 2)
+    assert "nowhere.json cannot be read: No such file or directory." in missing.stderr
+    assert "cannot be read. It is no JSON. Run the script of" in wrong.stderr
+    assert "--from-json takes the place of MODULEs" in both.stderr
