@@ -31,6 +31,7 @@ _PACKAGE = Path(jobs_app.__file__).parent
 #: Where errors are made that no answer of the API has: by other processes, or for pages.
 _ELSEWHERE = (
     *("cli/", "up/", "scheduler/", "tasks/builtin/", "accounts/passwords.py", "db/backup"),
+    "db/migrations.py",
     *("web/pages/", "web/page_auth.py", "web/csrf.py", "web/server.py"),
 )
 _ELSEWHERE_MODULES = [f"{_PACKAGE.name}/{name.removesuffix('.py')}" for name in _ELSEWHERE]
