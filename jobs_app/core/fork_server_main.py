@@ -32,8 +32,9 @@ MAX_FDS = 16
 #: Longest text of a process id, bytes.
 PID_BYTES = 32
 
-#: Not for the server: a terminal or a service manager sends these to all processes.
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
+#: Not for the server: a terminal or a service manager sends these to all processes. They are
+#: blocked, not ignored: a new process, which allows them again, gets also those sent meanwhile.
+BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 #: What a forked process has to call.
 Call = Callable[[], Any]
@@ -258,9 +259,9 @@ def _forget_parent(connection: int) -> None:
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     os.environ.clear()
     _overwrite_arguments("jobs-app fork-server")
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    for number in BLOCKED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, BLOCKED)
 
 
 def _become_child(fds: list[int]) -> Call:
@@ -268,14 +269,13 @@ def _become_child(fds: list[int]) -> Call:
     os.close(status)
     order = _read_order(order_fd)
     os.setsid()
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for fd in own:
         os.set_inheritable(fd, False)
     os.environ.update(order["environment"])
     _overwrite_arguments(order["title"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     module, _, name = order["target"].partition(":")
     return lambda: getattr(import_module(module), name)(*order["arguments"], *own)
 

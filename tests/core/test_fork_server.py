@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from jobs_app.core import fork_server
 from jobs_app.core.fork_server import spawn
 from jobs_app.core.forked_process import ForkedProcess
 from tests.servers import is_alive, wait_until
@@ -84,6 +85,29 @@ def test_the_environment_and_arguments_of_its_parent_are_overwritten(monkeypatch
         process.wait(10)
 
     assert texts == [b"", b"jobs-app sleep", b"", b"jobs-app fork-server"]
+
+
+def test_no_signal_to_a_new_process_is_lost(monkeypatch) -> None:
+    older = forked("sleep")
+    server = psutil.Process(psutil.Process(older.pid).ppid())
+    before = server.children()
+    encode = fork_server.json.dumps
+
+    def end_new(order: Any) -> str:
+        """End the new process before it has its order."""
+        wait_until(lambda: len(server.children()) > len(before), "the process is forked")
+        [new] = set(server.children()) - set(before)
+        new.terminate()
+        return encode(order)
+
+    monkeypatch.setattr(fork_server.json, "dumps", end_new)
+    new = forked("sleep")
+    try:
+        assert new.wait(2) == -signal.SIGTERM
+    finally:
+        for process in (older, new):
+            process.kill()
+            process.wait(10)
 
 
 def test_a_killed_process_comes_back_with_its_signal() -> None:
