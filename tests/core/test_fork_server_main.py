@@ -84,7 +84,7 @@ def test_modules_are_imported_once_until_they_are_given_up(tmp_path: Path) -> No
     lines = lines_of(
         """
 first, told = forked("tell")
-print(told == f"{sharing().pid} seen False", first.wait(10))
+print(first.wait(10), told == f"{sharing().pid} seen False")
 second, told_again = forked("tell")
 print(told_again == told, second.wait(10))
 fork_server.unshare()
@@ -94,7 +94,7 @@ print(told, third.wait(10))
         tmp_path,
     )
 
-    assert lines == ["True 7", "True 7", "nobody False 7"]
+    assert lines == ["7 True", "True 7", "nobody False 7"]
 
 
 def test_the_importing_process_ends_and_its_processes_go_on(tmp_path: Path) -> None:
