@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from jobs_app.core.escape_sequences import plain
 from jobs_app.db.models.runs import LogChunk
@@ -17,11 +17,24 @@ MOST_CHARS = 200
 
 
 def log_end(run_id: Any, attempt: Any) -> ScalarSelect[str]:
-    """Return a subquery for the end of the output of an attempt; null if it wrote nothing."""
-    length = func.length(LogChunk.text)
+    """Return a subquery for the end of the output of an attempt; null if it wrote nothing.
+
+    A line may begin in the chunk before the last one, and the last one may be blank.
+    """
+    before = aliased(LogChunk)
+    is_before = (
+        (before.run_id == LogChunk.run_id)
+        & (before.attempt == LogChunk.attempt)
+        & (before.seq == LogChunk.seq - 1)
+    )
+    is_short = func.length(LogChunk.text) < SEARCHED_CHARS
+    output = case((is_short, func.coalesce(before.text, "")), else_="") + LogChunk.text
+    length = func.length(output)
     begin = case((length > SEARCHED_CHARS, length - SEARCHED_CHARS + 1), else_=1)
     newest_first = (
-        select(func.substr(LogChunk.text, begin))
+        select(func.substr(output, begin))
+        .select_from(LogChunk)
+        .outerjoin(before, is_before)
         .where(LogChunk.run_id == run_id, LogChunk.attempt == attempt)
         .order_by(LogChunk.seq.desc())
     )

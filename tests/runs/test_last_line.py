@@ -24,7 +24,19 @@ def test_the_last_line_is_one_that_is_not_blank(end: str | None, line: str | Non
     assert last_line.last_line(end) == line
 
 
-def test_only_the_end_of_the_last_chunk_of_an_attempt_is_read(database: Database) -> None:
+@pytest.mark.parametrize(
+    "chunks",
+    [("the reason\n", "\n"), ("other\nthe rea", "son\n"), ("x" * 3000 + "\nthe ", "reason")],
+)
+def test_a_line_may_end_in_a_later_chunk(database: Database, chunks: tuple[str, ...]) -> None:
+    run_id = make_run(database)
+    write_log(database, run_id, "first\n", *chunks)
+
+    with database.reading() as session:
+        assert last_line.of_attempt(session, run_id, 1) == "the reason"
+
+
+def test_only_the_end_of_the_output_of_an_attempt_is_read(database: Database) -> None:
     run_id = make_run(database)
     write_log(database, run_id, "first\n")
     write_log(database, run_id, "second\n", "x" * SEARCHED_CHARS + "\nthird\n", attempt=2)
