@@ -347,6 +347,7 @@ BAD_QUERIES = {
     "limit 201": ("/runs?limit=201", "limit"),
     "limit of letters": ("/runs?limit=ten", "limit"),
     "unknown parameter": ("/runs?stat=failed", "stat"),
+    "long value among several": (f"/runs?state=failed&state={'x' * 201}", "state"),
     "unknown state of a job": ("/jobs?state=queued", "state"),
     "unknown trigger": ("/runs?trigger=cron", "trigger"),
     "an instant without offset": ("/runs?from=2026-01-01T00:00:00", "from"),

@@ -222,7 +222,7 @@ def on_invalid(error: ValidationError) -> Response:
     fields = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in errors]
     if model is not None and model.source == "address":
         fields = [
-            {"parameter": _name(fault), **field, "pointer": ""}
+            {"parameter": _name_at(fault.place[:1]), **field, "pointer": ""}
             for fault, field in zip(named, fields, strict=True)
         ]
     return problems.problem(
@@ -250,9 +250,9 @@ def _detail(error: ValidationError, errors: Sequence[FieldError]) -> str:
     return " ".join([*(e.detail for e in errors), *more])
 
 
-def _name(fault: Fault) -> str:
-    """Return the name of the field at fault, cut if it is long; "" for the whole."""
-    return shortened(str(fault.place[-1]), MOST_NAME) if fault.place else ""
+def _name_at(place: Place) -> str:
+    """Return the name of the field at *place*, cut if it is long; "" for the whole."""
+    return shortened(str(place[-1]), MOST_NAME) if place else ""
 
 
 def _place(loc: Place) -> Place:
@@ -273,7 +273,7 @@ def _subject(fault: Fault) -> str:
     if not fault.place:
         return "The body"
     if isinstance(fault.place[-1], str):
-        return repr(_name(fault))
+        return repr(_name_at(fault.place))
     field = next((step for step in reversed(fault.place) if isinstance(step, str)), None)
     return "An entry" if field is None else f"An entry of {shortened(field, MOST_NAME)!r}"
 
