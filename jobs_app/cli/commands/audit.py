@@ -37,7 +37,7 @@ def _object(event: Json) -> str:
             "TOKEN": lambda event: str(event["token_id"] or "-"),
             "FROM": lambda event: event["remote_address"] or "-",
         },
-        empty="Nothing was changed yet.",
+        empty="No events.",
         droppable={"TOKEN"},
     )
 )
