@@ -59,8 +59,9 @@ def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str |
     newer ones hold. Returns the revisions before and after; None is an empty database.
 
     Several processes may call this at once: one migrates, the others wait and find nothing
-    to do. Raises Unavailable if the database cannot be opened, and ConfigurationError if a newer
-    version has migrated it, if no such revision exists, or if its SQLite file has disappeared.
+    to do. Raises Unavailable if the database cannot be opened, and ConfigurationError if it
+    refuses its user, if a newer version has migrated it, if no such revision exists, or if its
+    SQLite file has disappeared.
     """
     url = settings.effective_database_url
     if settings.database_url is None:
@@ -79,8 +80,9 @@ def migrate(settings: Settings, target: str = "head") -> tuple[str | None, str |
     except DBAPIError as error:
         if not isinstance(error, OperationalError) and not is_refused(error):
             raise
-        what = "refuses its user" if is_refused(error) else "cannot be opened"
-        raise Unavailable(
+        refused = is_refused(error)
+        what = "refuses its user" if refused else "cannot be opened"
+        raise (ConfigurationError if refused else Unavailable)(
             f"The database {without_secrets(url)} {what}: {str(error.orig).strip()}"
         ) from error
     if settings.database_url is None and after is not None:

@@ -306,6 +306,7 @@ NOT_PLAYED: dict[str, str] = {
     "runs.pruning.prune_logs": "deletes what has ended long ago: tests/runs/test_retention.py",
     "runs.cancel.purge": "deletes what its caller chose: tests/runs/test_transitions.py",
     "runs.reported_tasks.reported": "reads what workers report: tests/runs/test_reported_tasks.py",
+    "runs.sent_task.keep_sent": "keeps what was sent elsewhere: tests/runs/test_sent_task.py",
     "runs.transitions.end_unfinished": "is for a copy that nobody uses: tests/jobs/test_restore.py",
     "runs.transitions.move": "is the way of the others",
     "runs.transitions.queue_runs": "is the way of those that queue",

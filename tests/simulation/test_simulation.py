@@ -25,7 +25,7 @@ from tests.simulation.store import Store
 from tests.simulation.world import FaultProfile, World, simulate
 
 #: Seeds that are always the same, in parts that may be played side by side.
-PARTS = 32
+PARTS = 64
 SQLITE_SEEDS = 1_000
 POSTGRES_SEEDS = 64
 #: The same for each fault profile that makes one kind of race likely.

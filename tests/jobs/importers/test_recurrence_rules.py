@@ -21,7 +21,7 @@ START = datetime(2026, 1, 7, 7, 30, tzinfo=UTC)
 IN_PARIS = START.replace(tzinfo=timezone(timedelta(hours=1)))
 INSTANTS = {"anchor_at", "start_at", "end_at"}
 #: Fires that are compared.
-COMPARED = 60
+COMPARED = 30
 
 
 def stored(freq: str, **fields: Any) -> str:
