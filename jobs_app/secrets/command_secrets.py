@@ -118,15 +118,14 @@ def _in_text(text: str, depth: int) -> Iterator[str]:
 def _in_words(words: list[str], depth: int) -> Iterator[str]:
     """Yield what holds a secret in one simple command."""
     program = ""
-    for place, word in enumerate(words):
-        before, after = words[place - 1] if place else "", (*words, "")[place + 1]
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
         name = word.rpartition("/")[2]
         if name in _WITH_OPTIONS | _MATCHERS | _STORES | {"ssh", "eval", "watch"}:
             program = name
         if program not in _MATCHERS:
             yield from _in_pairs(word)
         if _SENDS.fullmatch(before) or _SENDS.fullmatch(word):
-            yield from _in_fields(word)
+            yield from _in_fields(word.removeprefix("-H"))
         yield from _of_option(program, word, after)
         is_command = _RUNS_TEXT.fullmatch(before) or program in {"ssh", "eval", "watch"}
         if depth and is_command and any(map(str.isspace, word)):
@@ -155,9 +154,10 @@ def _in_fields(word: str) -> Iterator[str]:
 def _of_option(program: str, word: str, after: str) -> Iterator[str]:
     """Yield the option of *program* that *word* is, if it or the word after it has a secret."""
     long = _LONG_OPTION.fullmatch(word)
-    if word in _USER_OPTIONS and program in _WITH_OPTIONS:
-        if _password_of(after, ":"):
-            yield f"{word} of {program}"
+    option, is_joined, value = word.partition("=")
+    if option in _USER_OPTIONS and program in _WITH_OPTIONS:
+        if _password_of(value if is_joined else after, ":"):
+            yield f"{option} of {program}"
     elif long and _names_secret(long[1]):
         is_stored = program in _STORES and long[1] == "secret"
         is_switch = long[1].partition("-")[0] in _SWITCHES

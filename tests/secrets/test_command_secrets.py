@@ -19,6 +19,7 @@ SECRET = "hunter2aB"
         ("curl -fsSu ann:HUNTER https://example.org", ["-u of curl"]),
         ("curl -uann:HUNTER https://example.org", ["-u of curl"]),
         ("curl --user 'ann:HUNTER' https://example.org", ["--user of curl"]),
+        ("curl --user=ann:HUNTER https://example.org", ["--user of curl"]),
         ("git clone https://ann:HUNTER@example.org/x", ["an address"]),
         ("wget 'https://example.org/x?token=HUNTER&a=1'", ["an address", "token"]),
         ("PGPASSWORD=HUNTER psql -c 'select 1'", ["PGPASSWORD"]),
@@ -31,6 +32,7 @@ SECRET = "hunter2aB"
         ("java -jar x.jar -password HUNTER", ["-password"]),
         ("curl -H 'Authorization: Bearer HUNTER' https://example.org", ["Authorization"]),
         ('curl --header "X-Api-Key: HUNTER" https://example.org', ["X-Api-Key"]),
+        ("curl -H'X-Api-Key: HUNTER' https://example.org", ["X-Api-Key"]),
         ('curl -d \'{"password": "HUNTER"}\' https://example.org', ["password"]),
         ("sshpass -p HUNTER ssh host true", ["-p of sshpass"]),
         ("redis-cli -a HUNTER ping", ["-a of redis-cli"]),
@@ -102,7 +104,7 @@ def test_arguments_and_command_of_a_job_are_two_lists() -> None:
     assert plain_secrets("shop.mail", {"command": kwargs["command"]}) == ([], [])
 
 
-@pytest.mark.parametrize("text", ['"\\"', "'\"", "a=", "--a=", "x:", "(", "password=", "\\"])
+@pytest.mark.parametrize("text", ['"\\"', "'\"", "a=", "--a=", "x:", "(", "password=", "\\", "-H "])
 def test_a_long_command_takes_linear_time(text: str) -> None:
     command = text * (65_536 // len(text))
 
