@@ -47,9 +47,9 @@ class Servers:
 
 
 @contextmanager
-def running() -> Iterator[Servers]:
-    """Yield both servers, started and empty."""
-    servers.POSTGRES_SETTINGS.update(DURABLE)
+def running(**postgres_settings: str) -> Iterator[Servers]:
+    """Yield both servers, started and empty; PostgreSQL with these settings beside DURABLE."""
+    servers.POSTGRES_SETTINGS.update(DURABLE | postgres_settings)
     # All processes of a benchmark sign messages with this key.
     os.environ.setdefault("JOBS_SECRET_KEY", Fernet.generate_key().decode())
     directory = servers.SharedDirectory()
