@@ -21,6 +21,7 @@ from jobs_app.db.migrations import migrate
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.worker.process_state.log_setup import LogSetup
 from tests.engines import EnginePool
+from tests.profiles import leave_parameters_to_nightly
 from tests.servers import (
     NEVER_FORK,
     DatabasePool,
@@ -146,7 +147,15 @@ def _names_its_database(item: pytest.Item) -> bool:
     return any("database_url" in str(mark.args[0]) for mark in marks)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Choose the parameters of the default profile, and the order of what is selected."""
+    leave_parameters_to_nightly(items)
+    yield
+    _put_in_order(items)
+
+
+def _put_in_order(items: list[pytest.Item]) -> None:
     """Start tests that wait evenly among the others, so that no processor is ever without work.
 
     The longest come first, and quick ones last: no process is left alone in the end. The

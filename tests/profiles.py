@@ -1,8 +1,12 @@
-"""Marks for tests of processes that each profile runs on another database.
+"""What each profile runs: on which databases, and with which parameters.
 
 A test runs on both databases unless it says otherwise. Where its subject is the same on
 both, the default profile runs it on one of them, and `--nightly` on both.
 """
+
+from collections import defaultdict
+from collections.abc import Iterable
+from zlib import crc32
 
 import pytest
 
@@ -19,3 +23,27 @@ postgresql_nightly = pytest.mark.parametrize(
 
 #: For the tests in which a pool of threads differs little from one of processes.
 threads_nightly = pytest.param("threads", marks=pytest.mark.nightly)
+
+#: Tests in which the default profile leaves out no parameter: the ledger and its clock.
+ALL_PARAMETERS = tuple(
+    f"tests/{name}/" for name in ("db", "faults", "integration", "runs", "scheduler", "simulation")
+)
+#: How many parameters of any other test that needs a database the default profile tries.
+MAX_PARAMETERS = 3
+
+
+def leave_parameters_to_nightly(items: Iterable[pytest.Item]) -> None:
+    """Mark all but MAX_PARAMETERS of each test that needs a database, which makes it slow.
+
+    Which ones stay is the same on each machine. A test without a database keeps all.
+    """
+    tests = defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        is_default = not any(map(item.get_closest_marker, ("nightly", "chaos", "search")))
+        needs_database = "database_url" in getattr(item, "fixturenames", ())
+        if is_default and needs_database and not item.nodeid.startswith(ALL_PARAMETERS):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for variants in tests.values():
+        variants.sort(key=lambda item: crc32(item.nodeid.encode()))
+        for item in variants[MAX_PARAMETERS:]:
+            item.add_marker(pytest.mark.nightly)

@@ -177,6 +177,7 @@ def test_the_site_is_built_in_an_environment_of_its_own(checkout: Path) -> None:
     assert not list((checkout / ".venv-docs").rglob("stand_in*"))
 
 
+@pytest.mark.nightly
 def test_changed_constraints_are_installed(checkout: Path) -> None:
     constraints = checkout / "deploy/constraints.txt"
     constraints.write_text(constraints.read_text() + "# more\n")

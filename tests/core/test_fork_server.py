@@ -1,5 +1,6 @@
 """Processes that are forked from a protected one: nobody reads them, at no time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,6 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs_app.core import fork_server
 from jobs_app.core.fork_server import spawn
 from jobs_app.core.forked_process import ForkedProcess
 from tests.servers import is_alive, wait_until
@@ -91,7 +91,7 @@ def test_no_signal_to_a_new_process_is_lost(monkeypatch) -> None:
     older = forked("sleep")
     server = psutil.Process(psutil.Process(older.pid).ppid())
     before = server.children()
-    encode = fork_server.json.dumps
+    encode = json.dumps
 
     def end_new(order: Any) -> str:
         """End the new process before it has its order."""
@@ -100,7 +100,7 @@ def test_no_signal_to_a_new_process_is_lost(monkeypatch) -> None:
         new.terminate()
         return encode(order)
 
-    monkeypatch.setattr(fork_server.json, "dumps", end_new)
+    monkeypatch.setattr(json, "dumps", end_new)
     new = forked("sleep")
     try:
         assert new.wait(2) == -signal.SIGTERM

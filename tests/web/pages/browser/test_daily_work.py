@@ -136,6 +136,7 @@ def sign_in(page: Page) -> None:
     expect(page.get_by_text("Ana", exact=True)).to_be_visible()
 
 
+@pytest.mark.nightly
 @postgresql_nightly
 def test_no_key_starts_or_ends_anything(site: Site, system: System, open_page: Any) -> None:
     make_person(site)

@@ -230,6 +230,7 @@ def test_a_running_log_is_followed_until_its_end(browser_page: Page, site: Site)
     page.wait_for_selector("#log[data-over]")
 
 
+@pytest.mark.nightly
 def test_a_line_that_is_too_long_for_a_page_says_what_is_left_out(
     browser_page: Page, site: Site
 ) -> None:

@@ -22,7 +22,13 @@ def invite(site: Site, name: str) -> str:
         return f"/links/{links.make(session, person, by='root', at=at)}"
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(True, id="script", marks=pytest.mark.nightly),
+        pytest.param(False, id="no script"),
+    ],
+)
 def test_an_invitation_a_sign_out_and_a_sign_in(
     site: Site, open_page: Callable[..., Page], script: bool
 ) -> None:
