@@ -35,15 +35,24 @@ MAX_PARAMETERS = 3
 def leave_parameters_to_nightly(items: Iterable[pytest.Item]) -> None:
     """Mark all but MAX_PARAMETERS of each test that needs a database, which makes it slow.
 
-    Which ones stay is the same on each machine. A test without a database keeps all.
+    Which ones stay is the same on each machine. A test without a database keeps all, unless its
+    mark `few` says how many.
     """
-    tests = defaultdict[str, list[pytest.Item]](list)
+    tests = defaultdict[tuple[str, int], list[pytest.Item]](list)
     for item in items:
         is_default = not any(map(item.get_closest_marker, ("nightly", "chaos", "search")))
-        needs_database = "database_url" in getattr(item, "fixturenames", ())
-        if is_default and needs_database and not item.nodeid.startswith(ALL_PARAMETERS):
-            tests[item.nodeid.partition("[")[0]].append(item)
-    for variants in tests.values():
+        if is_default and (count := _parameters_of(item)):
+            tests[item.nodeid.partition("[")[0], count].append(item)
+    for (_, count), variants in tests.items():
         variants.sort(key=lambda item: crc32(item.nodeid.encode()))
-        for item in variants[MAX_PARAMETERS:]:
+        for item in variants[count:]:
             item.add_marker(pytest.mark.nightly)
+
+
+def _parameters_of(item: pytest.Item) -> int | None:
+    """Return how many parameters of a test the default profile tries; None for all."""
+    if (few := item.get_closest_marker("few")) is not None:
+        return int(few.args[0])
+    needs_database = "database_url" in getattr(item, "fixturenames", ())
+    is_whole = not needs_database or item.nodeid.startswith(ALL_PARAMETERS)
+    return None if is_whole else MAX_PARAMETERS

@@ -32,6 +32,7 @@ def run_pytest(
     )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "test, lint, code, result",
     [

@@ -47,8 +47,8 @@ ONE_DATABASE_FILE = "tests/web/api/test_jobs.py"
 
 
 def _files_with_marks() -> list[str]:
-    """Return the files that name a mark of a profile: no other test can leave the default one."""
-    marks = ("mark.chaos", "mark.nightly", "_nightly", "mark.search")
+    """Return the files that name a mark of a profile."""
+    marks = ("mark.chaos", "mark.nightly", "_nightly", "mark.search", "mark.few")
     return [
         str(file.relative_to(ROOT))
         for file in sorted((ROOT / "tests").rglob("test_*.py"))

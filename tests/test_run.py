@@ -208,6 +208,7 @@ def test_an_interrupted_installation_is_done_again_from_the_start(tmp_path: Path
     assert not (half_done / "left-over").exists()
 
 
+@pytest.mark.nightly
 def test_a_slow_installation_shows_that_it_works_until_ctrl_c_ends_it(
     checkout_with_pip: Path, tmp_path: Path
 ) -> None:

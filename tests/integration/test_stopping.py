@@ -103,6 +103,7 @@ def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 @pytest.mark.parametrize("limit", ["soft_time_limit_seconds", "time_limit_seconds"])
 def test_a_time_limit_holds_in_pools_that_know_none(

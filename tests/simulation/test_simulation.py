@@ -155,7 +155,7 @@ def test_a_run_that_its_worker_loses_sight_of_breaks_a_rule(
 # Those on SQLite are played by test_mutants.py, which looks at their guards too.
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(
-    "step", [pytest.param(3, id="some"), pytest.param(1, id="all", marks=pytest.mark.nightly)]
+    "step", [pytest.param(6, id="some"), pytest.param(1, id="all", marks=pytest.mark.nightly)]
 )
 def test_no_scenario_on_postgresql_breaks_an_invariant(postgres_store: Store, step: int) -> None:
     for play in [*scenarios("postgresql")][::step]:
@@ -191,6 +191,7 @@ def test_a_seed_given_by_hand_is_played_and_printed(
     assert "peace" in "\n".join(trace)
 
 
+@pytest.mark.nightly
 def test_actors_on_postgresql_wait_for_the_locks_of_others(postgres_store: Store) -> None:
     # About one course in seventy has such a wait; the first that has ends the search.
     courses = (simulate(postgres_store, seed) for seed in range(600))

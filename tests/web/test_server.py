@@ -324,6 +324,7 @@ while True:
 """
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_of_tiny_pieces_delays_nobody_for_long(server: Server, kind: str) -> None:
     first, more = FLOODS[kind]

@@ -47,6 +47,7 @@ def read(schedule: dict[str, Any]) -> Schedule:
     return Schedule(**values)
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize(
     "text, times",
     [

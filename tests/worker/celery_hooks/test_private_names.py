@@ -142,6 +142,7 @@ def test_asynpool_create_write_handlers_sets_quick_put_and_the_callback(
     assert takes(hub.consolidate_callback, [1])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["_all_inqueues", "_active_writes", "_busy_workers"])
 def test_asynpool_keeps_its_file_descriptors_in_sets(asyn_pool: Any, name: str) -> None:
     assert type(getattr(asyn_pool, name)) is set

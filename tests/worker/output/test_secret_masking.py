@@ -298,6 +298,7 @@ def remains(masked: bytes, value: str) -> set[bytes]:
     return {piece.encode() for piece in pieces if piece.encode() in masked.lower()}
 
 
+@pytest.mark.few(24)
 @pytest.mark.parametrize(
     "value", [SECRET, f"{SECRET}-{LONG}", "$x'<&>/\\\"+%41;é\\n\\t~ and words"]
 )

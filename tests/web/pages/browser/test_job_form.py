@@ -167,6 +167,7 @@ def test_the_form_is_clean(open_page: Callable[..., Page], width: int, scheme: s
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.nightly
 def test_a_job_is_made_without_script(open_page: Callable[..., Page]) -> None:
     page = open_page(script=False)
     page.goto("/new-job")
