@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -65,7 +65,10 @@ def test_a_monitor_sees_each_run_with_its_task_and_its_end(
             return {uuid: task.state for uuid, task in state.tasks.items()}
 
         expected = {str(run_id): end for run_id, end in ends.items()}
-        wait_until(lambda: seen() == expected, "all ends are seen", timeout_seconds=20)
+        with suppress(AssertionError):
+            wait_until(lambda: seen() == expected, "all ends are seen", timeout_seconds=20)
+        # Shows what is missing.
+        assert seen() == expected
         tasks = {str(run_id): state.tasks[str(run_id)] for run_id in ends}
 
     names = [task.name for task in tasks.values()]
