@@ -7,13 +7,11 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 from zlib import crc32
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from jobs_app.core.settings import Settings
 from jobs_app.db.engine import Database
@@ -32,6 +30,7 @@ from tests.servers import (
     ValkeyServer,
 )
 from tests.temporary_files import use_memory
+from tests.turns import Turns
 
 MIGRATED_TEMPLATE = "migrated"
 #: Tests that mostly wait, for processes and for time to pass, and how long one takes, seconds.
@@ -116,18 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_DATA_HOME"] = str(config.stash[SHARED_DIRECTORY].path / "data")
 
 
-class Turns(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
-    """Gives a process one test at a time, or all of a group.
-
-    So none has a queue while the others have nothing left.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return _group(nodeid) or nodeid
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
-    return Turns(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Turns:
+    return Turns(config, _group)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
