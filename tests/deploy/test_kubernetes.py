@@ -144,7 +144,6 @@ def test_each_service_and_policy_selects_pods_that_there_are(documents) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(300)
 def test_the_schemas_of_kubernetes_find_nothing(tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)

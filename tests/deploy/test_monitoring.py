@@ -207,7 +207,6 @@ def count_trouble(database: Database, job_id: int) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(240)
 def test_each_query_returns_data_from_a_real_prometheus(
     database: Database, web: str, query: Callable[[str], Any]
 ) -> None:

@@ -217,7 +217,6 @@ def answers(site: Site) -> bool:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "site",
     [(program, host) for program in ("nginx", "caddy") for host in PATHS],

@@ -134,7 +134,6 @@ def supervisor(system: System, tmp_path: Path) -> Iterator[Supervisor]:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_killed_worker_is_started_again_and_a_stop_lets_jobs_end(
     system: System, supervisor: Supervisor

@@ -209,7 +209,6 @@ def status_of(installation: Installation, unit: str) -> dict[str, str]:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(600)
 def test_the_services_survive_what_ends_them(
     installation: Installation, own_postgres: PostgresServer
 ) -> None:
@@ -298,7 +297,6 @@ def use_accounts(installation: Installation) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(400)
 def test_the_service_with_everything_runs_jobs(installation: Installation) -> None:
     machine = installation.machine
     machine.run(block("enable --now jobs-app-up"))

@@ -28,7 +28,7 @@ from tests.documents.pages import PAGES, ROOT, Block, blocks
 from tests.documents.shell import lines, typed
 from tests.servers import wait_until
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.nightly
 
 EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from statistics import median
 
-import pytest
-
 from jobs_app.core import clock
 from jobs_app.core.states import RunState
 from jobs_app.db.models.jobs import Job
@@ -72,7 +70,6 @@ def most_at_once(found: list[tuple[datetime, datetime]]) -> int:
 
 
 @sqlite_nightly
-@pytest.mark.timeout(120)
 def test_workers_hand_a_place_over_at_once_and_take_no_more_than_there_are(
     installation: Installation,
 ) -> None:
@@ -95,7 +92,6 @@ def test_workers_hand_a_place_over_at_once_and_take_no_more_than_there_are(
 
 
 @sqlite_nightly
-@pytest.mark.timeout(180)
 def test_a_worker_killed_with_places_of_a_key_leaves_them_to_others(
     installation: Installation,
 ) -> None:

@@ -31,7 +31,6 @@ TASK = "tests.faults.bad_tasks.leaves_a_mark"
     ],
     indirect=["database_url"],
 )
-@pytest.mark.timeout(600)
 def test_many_runs_at_once_are_each_done_once_in_flat_memory(
     make_installation: Callable[..., Installation], database_url: str, pool: str, count: int
 ) -> None:

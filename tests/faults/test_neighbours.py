@@ -70,7 +70,6 @@ def test_installations_with_prefixes_of_their_own_do_not_know_of_each_other(
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(600)
 def test_installations_that_share_a_prefix_lose_and_double_nothing_and_one_of_them_says_so(
     make_pair: Callable[[str, str], list[Installation]], own_valkey: ValkeyServer
 ) -> None:
@@ -99,7 +98,6 @@ def test_installations_that_share_a_prefix_lose_and_double_nothing_and_one_of_th
         assert {found.what for found in verdict.findings} <= {"late", "not terminal"}, str(verdict)
 
 
-@pytest.mark.timeout(240)
 def test_a_prefix_is_taken_over_from_an_installation_that_is_gone(
     make_pair: Callable[[str, str], list[Installation]], own_valkey: ValkeyServer
 ) -> None:

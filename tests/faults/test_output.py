@@ -75,9 +75,7 @@ def test_runs_at_the_same_time_and_after_each_other_never_mix_their_output(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(
-    "megabytes", [100, pytest.param(2_000, marks=[pytest.mark.chaos, pytest.mark.timeout(300)])]
-)
+@pytest.mark.parametrize("megabytes", [100, pytest.param(2_000, marks=pytest.mark.chaos)])
 def test_a_job_that_never_stops_writing_costs_flat_memory_and_keeps_head_and_tail(
     make_installation: Callable[..., Installation], database_url: str, megabytes: int
 ) -> None:

@@ -151,7 +151,6 @@ def stop(worker: Installation, run_id: UUID) -> None:
         cancel(session, run_id, mode=mode, by="ann", reason="typo", at=clock.now())
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "worker, method, helpers",
     [

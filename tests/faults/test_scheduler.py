@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-import pytest
-
 from jobs_app.core import clock
 from jobs_app.db.models.jobs import Job
 from jobs_app.db.models.runs import Run
@@ -28,7 +26,6 @@ TAKEOVER_SECONDS = 4.0
 
 
 @sqlite_nightly
-@pytest.mark.timeout(180)
 def test_a_scheduler_killed_at_any_step_of_its_tick_loses_and_doubles_nothing(
     installation: Installation,
 ) -> None:

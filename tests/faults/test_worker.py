@@ -30,7 +30,6 @@ THAW_SECONDS = 0.5
 
 @pytest.mark.nightly
 @sqlite_nightly
-@pytest.mark.timeout(180)
 def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     installation: Installation,
 ) -> None:
@@ -55,7 +54,6 @@ def test_a_pool_process_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
 
 
 @sqlite_nightly
-@pytest.mark.timeout(120)
 def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_running(
     installation: Installation,
 ) -> None:
@@ -78,7 +76,6 @@ def test_a_process_that_is_killed_while_it_holds_back_an_end_leaves_no_run_runni
     assert sorted(map(int, done)) == list(range(12))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
@@ -108,7 +105,6 @@ def test_a_run_whose_end_its_worker_has_forgotten_is_lost_and_no_other_one(
 
 
 @sqlite_nightly
-@pytest.mark.timeout(180)
 def test_a_worker_killed_at_any_step_of_a_run_loses_and_doubles_nothing(
     installation: Installation,
 ) -> None:
@@ -217,7 +213,6 @@ def test_a_result_that_a_frozen_worker_brings_late_is_kept_with_its_attempt(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.timeout(150)
 def test_a_job_that_kills_its_worker_each_time_ends_after_its_attempts_and_harms_no_other(
     make_installation: Callable[..., Installation], database_url: str
 ) -> None:
@@ -256,7 +251,6 @@ def test_a_job_that_kills_its_worker_each_time_ends_after_its_attempts_and_harms
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.timeout(150)
 def test_workers_that_are_restarted_in_turn_under_load_lose_no_run_shorter_than_the_grace(
     installation: Installation,
 ) -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from jobs_app.core.states import RunState
 from tests.integration.system import System
 from tests.profiles import postgresql_nightly
@@ -11,7 +9,6 @@ from tests.servers import wait_until
 
 
 @postgresql_nightly
-@pytest.mark.timeout(60)
 def test_fires_are_recorded_though_a_module_of_the_user_is_broken(
     make_system: Callable[..., System],
 ) -> None:
@@ -26,7 +23,6 @@ def test_fires_are_recorded_though_a_module_of_the_user_is_broken(
 
 
 @postgresql_nightly
-@pytest.mark.timeout(60)
 def test_a_worker_serves_all_jobs_but_those_of_a_module_that_ends_the_program(
     make_system: Callable[..., System],
 ) -> None:

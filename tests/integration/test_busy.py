@@ -31,7 +31,6 @@ def counted(system: System) -> Counter[RunState]:
     return Counter(run.state for run in system.runs())
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_many_runs_in_a_row_end_all_and_each_once(
     make_system: Callable[..., System], pool: str
@@ -49,7 +48,6 @@ def test_many_runs_in_a_row_end_all_and_each_once(
     assert all(run.attempt == 1 for run in system.runs())
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_worker_that_is_stopped_amid_many_runs_stops_soon_and_loses_none(

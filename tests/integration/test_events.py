@@ -33,7 +33,6 @@ def watched(system: System) -> Iterator[Any]:
         thread.join(5)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -79,7 +78,6 @@ def test_a_monitor_sees_each_run_with_its_task_and_its_end(
     assert succeeded.runtime > 0
 
 
-@pytest.mark.timeout(60)
 def test_celery_inspect_answers_of_our_workers(make_system: Callable[..., System]) -> None:
     system = make_system(imports=MODULE)
     system.start_ready("worker")

@@ -72,7 +72,6 @@ def children(pid: int) -> list[psutil.Process]:
 
 
 @postgresql_nightly
-@pytest.mark.timeout(120)
 def test_each_way_runs_the_report_of_the_shop(shop: System) -> None:
     shop.start("worker")
     options = ("-c1", "-lINFO", "--without-gossip", "--without-mingle", "--without-heartbeat")

@@ -45,7 +45,6 @@ def answer(port: int, path: str) -> Any:
         return None
 
 
-@pytest.mark.timeout(400)
 def test_flower_shows_runs_by_task_and_state_and_not_their_arguments(
     make_system: Callable[..., System], flower: Path
 ) -> None:

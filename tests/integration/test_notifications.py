@@ -65,7 +65,6 @@ def documents(recorder: WebhookServer) -> list[dict[str, Any]]:
 
 
 @postgresql_nightly
-@pytest.mark.timeout(180)
 def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
     system: System, recorder: WebhookServer
 ) -> None:
@@ -90,7 +89,6 @@ def test_a_failure_in_a_worker_notifies_with_the_end_of_its_log(
 
 
 @sqlite_nightly
-@pytest.mark.timeout(240)
 @pytest.mark.nightly
 def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
     system: System, recorder: WebhookServer
@@ -108,7 +106,6 @@ def test_a_channel_that_hangs_holds_up_no_tick_and_no_run(
     assert not [row for row in notifications_of(system) if row.state is NotificationState.SENT]
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_scheduler_that_is_killed_while_it_sends_leaves_it_to_another(
     make_system: Callable[..., System], recorder: WebhookServer

@@ -35,7 +35,6 @@ def paths(recorder: WebhookServer, path: str) -> list[bytes]:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(120)
 def test_processes_count_call_and_log(
     make_system: Callable[..., System], recorder: WebhookServer
 ) -> None:

@@ -24,7 +24,6 @@ def own(make_system: Callable[..., System], request: pytest.FixtureRequest) -> S
 
 
 @postgresql_nightly
-@pytest.mark.timeout(90)
 def test_arguments_come_as_the_hints_have_them_also_after_a_retry(own: System) -> None:
     typed = own.start_run(
         f"{MODULE}.typed", at="2026-12-01T09:00:00Z", on=["2026-12-01"], mode="fast", pair=[1, 2]
@@ -51,7 +50,6 @@ def test_arguments_come_as_the_hints_have_them_also_after_a_retry(own: System) -
 
 
 @postgresql_nightly
-@pytest.mark.timeout(90)
 def test_a_class_based_task_is_run_and_its_progress_seen(own: System) -> None:
     at = clock.now().replace(microsecond=0) + timedelta(seconds=4)
     own.start("scheduler")
@@ -80,7 +78,6 @@ def test_a_class_based_task_is_run_and_its_progress_seen(own: System) -> None:
 
 
 @postgresql_nightly
-@pytest.mark.timeout(60)
 def test_arguments_that_the_type_hints_refuse_start_no_run(own: System) -> None:
     with pytest.raises(InvalidInput) as raised:
         own.start_run(f"{MODULE}.typed", at="tomorrow", on=[5], mode="slow")

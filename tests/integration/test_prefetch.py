@@ -27,10 +27,7 @@ USER_TASKS = "tests.integration.user_tasks"
 
 POOLS = pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
-]
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def queue(system: System, durations: Iterable[float]) -> list[UUID]:

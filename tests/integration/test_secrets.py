@@ -229,7 +229,6 @@ def command_lines() -> bytes:
 
 
 @sqlite_nightly
-@pytest.mark.timeout(180)
 def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     installation: Installation, recorder: ThreadingHTTPServer, own_valkey: ValkeyServer
 ) -> None:
@@ -327,7 +326,6 @@ def test_a_secret_that_every_kind_of_job_uses_is_found_nowhere(
     assert not leaks, "\n".join(leaks)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_run_whose_secret_is_gone_starts_nothing_and_says_so(
     installation: Installation, tmp_path: Path

@@ -49,7 +49,6 @@ def cancel(system: System, run_id: UUID, mode: CancelMode) -> None:
         runs_cancel.cancel(session, run_id, mode=mode, by="tester", reason="test", at=clock.now())
 
 
-@pytest.mark.timeout(90)
 def test_a_kill_ends_a_run_with_a_long_grace_at_once(system: System, tmp_path: Path) -> None:
     run_id = start_dozing(system, tmp_path / "pid", kill_grace_seconds=600)
     cancel(system, run_id, CancelMode.GRACEFUL)
@@ -65,7 +64,6 @@ def _has_seen_cancel(system: System) -> bool:
     return "run_interrupted" in system.log("worker")
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_lease_that_runs_out_stops_a_task_also_while_the_database_hangs(
     make_system: Callable[..., System], tmp_path: Path
@@ -82,7 +80,6 @@ def test_a_lease_that_runs_out_stops_a_task_also_while_the_database_hangs(
         wait_until(lambda: not is_alive(pid), "the task's process is gone", timeout_seconds=10)
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
     make_system: Callable[..., System], tmp_path: Path
@@ -101,7 +98,6 @@ def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
     assert run.state is RunState.LOST
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.few(2)
 @pytest.mark.parametrize("pool", ["threads", "solo"])
@@ -121,7 +117,6 @@ def test_a_time_limit_holds_in_pools_that_know_none(
     assert system.wait_for_end(started.run.id).state is RunState.TIMED_OUT
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_worker_that_is_asked_to_stop_lets_its_runs_finish(
@@ -141,7 +136,6 @@ def test_a_worker_that_is_asked_to_stop_lets_its_runs_finish(
     assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_once(
@@ -172,7 +166,6 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
         assert workers.living(session) == {}, "it has not signed off"
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_worker_that_must_stop_soon_goes_when_its_last_run_has_ended(
@@ -193,7 +186,6 @@ def test_a_worker_that_must_stop_soon_goes_when_its_last_run_has_ended(
     assert system.run(run_id).state is RunState.SUCCEEDED
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
     make_system: Callable[..., System], tmp_path: Path
@@ -227,7 +219,6 @@ def test_a_run_whose_worker_must_stop_at_once_is_tried_again_by_policy(
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "stopped"])
 @pytest.mark.parametrize("is_rpc", [True, False], ids=["rpc", "redis"])

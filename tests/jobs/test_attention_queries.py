@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from jobs_app.db.engine import Database
 from jobs_app.jobs import attention_installation, attention_queries
 from tests.factories import DAY, NOON
@@ -11,7 +9,6 @@ from tests.plans import fill, plans
 from tests.profiles import sqlite_nightly
 
 
-@pytest.mark.timeout(60)
 @sqlite_nightly
 def test_no_statement_reads_the_whole_history(database: Database) -> None:
     fill(database)

@@ -101,7 +101,6 @@ def test_nobody_is_notified_of_a_job_that_is_gone(database: Database) -> None:
     assert rows(database) == []
 
 
-@pytest.mark.timeout(60)
 @sqlite_nightly
 def test_finding_overruns_reads_no_history(database: Database) -> None:
     fill(database)

@@ -169,7 +169,6 @@ def test_a_dropped_message_also_writes_the_held_finish(
     assert process.take_dropped() == 1
 
 
-@pytest.mark.timeout(20)
 def test_any_thread_writes_the_finish_that_another_thread_holds(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
@@ -186,7 +185,6 @@ def test_any_thread_writes_the_finish_that_another_thread_holds(
     assert states(database, first, second) == [RunState.SUCCEEDED, RunState.RUNNING]
 
 
-@pytest.mark.timeout(20)
 def test_a_thread_takes_its_own_held_finish_first(
     database: Database, process: Process, queued: Callable[..., UUID]
 ) -> None:
@@ -207,7 +205,6 @@ def test_a_thread_takes_its_own_held_finish_first(
     assert process.completer.take() is None
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("takes_effect", [False, True])
 def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
     database: Database,
@@ -241,7 +238,6 @@ def test_a_database_that_does_not_answer_in_between_neither_loses_nor_doubles(
         assert session.scalars(select(Attempt)).all() == []
 
 
-@pytest.mark.timeout(20)
 def test_a_late_heartbeat_does_not_delay_a_held_finish(
     database: Database,
     process: Process,

@@ -66,7 +66,6 @@ def nothing() -> str:
     return "done"
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "code, state",
     [
@@ -87,7 +86,6 @@ def test_a_task_that_exits_ends_its_run_whatever_the_code(
     assert run(database, run_id).state is state
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("what", ["in 30,000 years", "never", "with a date"])
 def test_a_retry_that_cannot_be_stored_fails_the_run_and_says_why(
     database: Database, work_on: WorkOn, what: str
@@ -127,7 +125,6 @@ def test_an_eta_without_a_zone_is_taken_as_utc_as_celery_does(
     assert abs((retrying.not_before - datetime(2027, 6, 15, tzinfo=UTC)).total_seconds()) < 1
 
 
-@pytest.mark.timeout(20)
 def test_a_time_limit_that_strikes_after_the_task_does_not_lose_its_result(
     database: Database, work_on: WorkOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

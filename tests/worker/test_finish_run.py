@@ -66,7 +66,6 @@ def test_a_log_that_a_full_disk_refused_is_stored_before_the_finish(
     assert (run(database, run_id).state, log.total_bytes) == (RunState.SUCCEEDED, 12)
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "outcome",
     [
@@ -88,7 +87,6 @@ def test_an_outcome_that_cannot_be_stored_fails_the_run(
     assert "could not be stored" in finished.error["message"]
 
 
-@pytest.mark.timeout(20)
 def test_a_run_ends_even_if_the_row_of_its_job_refuses_the_count(
     process: Process, database: Database
 ) -> None:
@@ -110,7 +108,6 @@ def test_a_run_ends_even_if_the_row_of_its_job_refuses_the_count(
     assert finished.state is RunState.FAILED
 
 
-@pytest.mark.timeout(20)
 def test_a_run_whose_row_cannot_be_read_fails_and_says_why(
     process: Process, database: Database
 ) -> None:

@@ -29,7 +29,6 @@ class Listener(CancelListener):
         self._enforce([run])
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("trap", ["", 'trap "" TERM; '])
 @pytest.mark.parametrize("why", ["limit", "cancel"])
 def test_a_task_that_waits_for_a_program_ends_also_where_no_process_is_killed(
@@ -70,7 +69,6 @@ def test_a_task_that_waits_for_a_program_ends_also_where_no_process_is_killed(
     assert ended_by == ["LimitReached" if why == "limit" else "Interrupted"]
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("mode", CancelMode)
 @pytest.mark.parametrize("grace, left_alone", [(0, 0.0), (2, 1.0), (10, 8.0)])
 def test_an_abortable_task_has_the_grace_of_its_run_to_end_by_itself(

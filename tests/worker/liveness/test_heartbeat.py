@@ -90,7 +90,6 @@ class LatePrograms(Orphans):
         return 2 <= len(self.states) < 6
 
 
-@pytest.mark.timeout(30)
 def test_an_attempt_does_not_end_before_programs_that_were_seen_late(
     database: Database, registered: Heartbeat, lease: Lease
 ) -> None:
@@ -116,7 +115,6 @@ def test_a_worker_that_is_stopped_before_it_was_ready_signs_off(
         assert session.get_one(Worker, lease.worker_id).gone_at is not None
 
 
-@pytest.mark.timeout(30)
 def test_a_dead_attempt_whose_row_cannot_be_read_ends_and_delays_nothing(
     database: Database, heartbeat: Heartbeat, lease: Lease
 ) -> None:
@@ -133,7 +131,6 @@ def test_a_dead_attempt_whose_row_cannot_be_read_ends_and_delays_nothing(
     wait_for_beats(database, lease)
 
 
-@pytest.mark.timeout(30)
 @pytest.mark.parametrize("attempt", [2**31, 2**63, 10**30, -1])
 def test_an_attempt_that_no_column_takes_delays_no_heartbeat(
     database: Database, heartbeat: Heartbeat, lease: Lease, attempt: int
@@ -149,7 +146,6 @@ def test_an_attempt_that_no_column_takes_delays_no_heartbeat(
     wait_for_beats(database, lease)
 
 
-@pytest.mark.timeout(30)
 def test_another_workers_attempt_is_left_alone_even_if_its_row_cannot_be_read(
     database: Database, heartbeat: Heartbeat, lease: Lease
 ) -> None:
@@ -170,7 +166,6 @@ def test_another_workers_attempt_is_left_alone_even_if_its_row_cannot_be_read(
     assert run(database, run_id).state is RunState.RUNNING
 
 
-@pytest.mark.timeout(30)
 def test_a_cancel_request_that_cannot_be_read_delays_no_heartbeat(
     database: Database,
     heartbeat: Heartbeat,

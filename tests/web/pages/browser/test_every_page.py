@@ -123,7 +123,6 @@ def addresses(site: Site) -> Iterator[str]:
     yield "/jobs/nothing-there"
 
 
-@pytest.mark.timeout(400)
 def test_every_page_is_clean(
     full_site: Site, open_page: Callable[..., Page], faults: Faults
 ) -> None:
