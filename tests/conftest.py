@@ -19,6 +19,7 @@ from jobs_app.db.migrations import migrate
 from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.worker.process_state.log_setup import LogSetup
 from tests.engines import EnginePool
+from tests.loud_exits import LoudExits
 from tests.profiles import leave_parameters_to_nightly
 from tests.servers import (
     NEVER_FORK,
@@ -106,7 +107,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.chaos_seconds is None:
         config.option.chaos_seconds = NIGHTLY_CHAOS_SECONDS if is_nightly else CHAOS_SECONDS
     # The workers of pytest-xdist inherit the variable from the process that started them.
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.pluginmanager.register(LoudExits())
+    else:
         if not is_nightly:
             use_memory()
         config.stash[SHARED_DIRECTORY] = SharedDirectory()

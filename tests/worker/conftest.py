@@ -1,6 +1,7 @@
 """A process that works on runs, without a worker around it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
@@ -23,18 +24,29 @@ class WorkOn(Protocol):
         """Claim the attempt, run its task, and finish it."""
 
 
-@pytest.fixture
-def process(database: Database, database_url: str) -> Iterator[Process]:
-    """The surroundings of runs in this very process, with a lease that has just begun."""
-    settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
+#: A machine that stands still for a while ends no test: a process that loses its lease exits.
+LEASE_SECONDS = 3600.0
+
+
+@contextmanager
+def process_without_worker(database: Database, settings: Settings) -> Iterator[Process]:
+    """Make this very process one that works on runs, with a lease that has just begun."""
     app: Celery = make_celery(settings)
     app.finalize()
     process = Process(app, settings, "worker@test", is_prefork=False)
     process.lease.adopt(make_worker(database))
-    process.lease.renew(lease_now())
+    process.lease.renew(lease_now() + LEASE_SECONDS)
     set_process(process)
     yield process
     process.database.close()
+
+
+@pytest.fixture
+def process(database: Database, database_url: str) -> Iterator[Process]:
+    """The surroundings of runs in this very process."""
+    settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
+    with process_without_worker(database, settings) as process:
+        yield process
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from celery import shared_task
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
@@ -24,8 +23,9 @@ from jobs_app.worker.execution import write_held_finish
 from jobs_app.worker.liveness.lease import now as lease_now
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.pool_process import Process, set_process
-from tests.factories import NOON, claim, make_run, make_worker, run
+from jobs_app.worker.pool_process import Process
+from tests.factories import NOON, claim, make_run, run
+from tests.worker.conftest import process_without_worker
 
 #: Which runs the task below has worked on.
 WORKED: list[str] = []
@@ -45,18 +45,12 @@ def process(
 ) -> Iterator[Process]:
     """The surroundings of runs in this very process, which is as busy as can be."""
     settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
-    app = make_celery(settings)
-    app.finalize()
-    process = Process(app, settings, "worker@test", is_prefork=False)
-    process.lease.adopt(make_worker(database))
-    process.lease.renew(lease_now())
-    process.can_hold_finish = True
     # However slow the machine: the next message came at once.
     monkeypatch.setattr(completer, "BUSY_SECONDS", 60.0)
-    process.completer.note_idle()
-    set_process(process)
-    yield process
-    process.database.close()
+    with process_without_worker(database, settings) as process:
+        process.can_hold_finish = True
+        process.completer.note_idle()
+        yield process
 
 
 @pytest.fixture

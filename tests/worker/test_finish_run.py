@@ -1,14 +1,11 @@
 """The finish of a run: what the database refuses never keeps it from ending."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
-from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
-from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
 from jobs_app.db.engine import Database
 from jobs_app.db.models.runs import LogChunk
@@ -16,25 +13,11 @@ from jobs_app.runs.outcome import Outcome
 from jobs_app.worker import execution
 from jobs_app.worker.completer import FinishedRun
 from jobs_app.worker.finish_run import finish_run
-from jobs_app.worker.liveness.lease import now as lease_now
 from jobs_app.worker.output.log_store import SqlChunkStore
 from jobs_app.worker.output.run_log import RunLog
-from jobs_app.worker.pool_process import Process, set_process
+from jobs_app.worker.pool_process import Process
 from tests.disk import full_disk
-from tests.factories import claim, make_job, make_run, make_worker, run
-
-
-@pytest.fixture
-def process(database: Database, database_url: str) -> Iterator[Process]:
-    settings = Settings(database_url=database_url, redis_url="redis://127.0.0.1:1/0")
-    app = make_celery(settings)
-    app.finalize()
-    process = Process(app, settings, "worker@test", is_prefork=False)
-    process.lease.adopt(make_worker(database))
-    process.lease.renew(lease_now())
-    set_process(process)
-    yield process
-    process.database.close()
+from tests.factories import claim, make_job, make_run, run
 
 
 def finish(process: Process, database: Database, outcome: Outcome, **values: Any) -> Any:

@@ -7,12 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import Celery, Task, shared_task
+from celery import Task, shared_task
 from cryptography.fernet import Fernet
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from jobs_app.celery_app import make_celery
 from jobs_app.core import clock
 from jobs_app.core.settings import Settings
 from jobs_app.core.states import RunState
@@ -27,9 +26,9 @@ from jobs_app.secrets import store as secrets_store
 from jobs_app.secrets.encryption import Cipher
 from jobs_app.tasks.context import current_run
 from jobs_app.worker import execution, outcomes, secret_injection
-from jobs_app.worker.liveness.lease import now as lease_now
-from jobs_app.worker.pool_process import Process, set_process
-from tests.factories import DAY, NOON, make_job, make_run, make_worker, run
+from jobs_app.worker.pool_process import Process
+from tests.factories import DAY, NOON, make_job, make_run, run
+from tests.worker.conftest import process_without_worker
 
 KEY = Fernet.generate_key().decode()
 VALUE = "hunter2-hunter2"
@@ -80,15 +79,9 @@ def process(database: Database, database_url: str, tmp_path: Path) -> Iterator[P
         secret_key=KEY,
         result_limit_bytes=4000,
     )
-    app: Celery = make_celery(settings)
-    app.finalize()
-    process = Process(app, settings, "worker@test", is_prefork=False)
-    process.lease.adopt(make_worker(database))
-    process.lease.renew(lease_now())
-    set_process(process)
-    Seen.calls = []
-    yield process
-    process.database.close()
+    with process_without_worker(database, settings) as process:
+        Seen.calls = []
+        yield process
 
 
 def store(database: Database, name: str = "TOKEN", value: str = VALUE, key: str = KEY) -> None:
