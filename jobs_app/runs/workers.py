@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -24,6 +25,8 @@ class Registration:
     pool: str
     tasks: tuple[TaskInfo, ...] = ()
     tzdata: str | None = None
+    version: str | None = None
+    settings: dict[str, Any] | None = None
 
 
 def register(session: Session, registration: Registration, *, at: datetime) -> UUID:
@@ -36,6 +39,8 @@ def register(session: Session, registration: Registration, *, at: datetime) -> U
         concurrency=registration.concurrency,
         pool=registration.pool,
         tzdata=registration.tzdata,
+        version=registration.version,
+        settings=registration.settings,
         started_at=at,
         seen_at=at,
     )

@@ -125,7 +125,7 @@ class JobsScheduler(RedBeatScheduler):
             self, are_allowed=settings.foreign_entries, run_call=self._redis.run
         )
         self._sender = Sender(self._database, settings, counts=counts)
-        self._row = ProcessRow(self._database)
+        self._row = ProcessRow(self._database, settings)
         self._installation_id: UUID | None = None
         self._next_scan = self._next_note = self._next_extension = self._next_complaint = 0.0
         self._is_database_in_doubt = False

@@ -6,6 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import delete, update
 
+from jobs_app import __version__
+from jobs_app.core import reported_settings
+from jobs_app.core.settings import Settings
 from jobs_app.db.columns import new_run_id
 from jobs_app.db.engine import Database
 from jobs_app.db.models.processes import SchedulerProcess
@@ -15,8 +18,9 @@ from jobs_app.schedules import zone_data
 class ProcessRow:
     """The row of this process; it is written with the first tick."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
+        self._settings = settings
         self._id = new_run_id()
         self._is_there = False
 
@@ -30,7 +34,14 @@ class ProcessRow:
             else:
                 name = f"scheduler@{socket.gethostname()}"
                 row = {"id": self._id, "name": name, "pid": os.getpid(), "started_at": at}
-                session.add(SchedulerProcess(**row, **values, tzdata=zone_data.version()))
+                process = SchedulerProcess(
+                    **row,
+                    **values,
+                    tzdata=zone_data.version(),
+                    version=__version__,
+                    settings=reported_settings.of_scheduler(self._settings),
+                )
+                session.add(process)
         self._is_there = True
 
     def remove(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
+from jobs_app import __version__
 from jobs_app.core.states import RunState
 from jobs_app.db.models.processes import Worker
 from tests.integration.system import System, pool_processes_of
@@ -24,4 +25,9 @@ def test_more_runs_than_idle_processes_run_at_once(make_system: Callable[..., Sy
 
     assert len(pool_processes_of(worker)) == AT_ONCE
     with system.database.reading() as session:
-        assert session.scalars(select(Worker.concurrency)).one() == AT_ONCE
+        row = session.scalars(select(Worker)).one()
+    assert row.concurrency == AT_ONCE
+    # The doctor compares these with those of other processes.
+    assert row.version == __version__
+    assert row.settings is not None
+    assert row.settings["fence_seconds"] > 0

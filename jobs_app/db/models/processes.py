@@ -34,6 +34,9 @@ class Worker(Base):
     messages_dropped: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(Text)  # what it cannot do, in sentences
     tzdata: Mapped[str | None] = mapped_column(String(32))  # the version of its zone data
+    version: Mapped[str | None] = mapped_column(String(64))  # of jobs-app
+    #: Settings that others need alike; None if it is of a version that does not say.
+    settings: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
     __table_args__ = (
         # The janitor: the workers that are alive.
@@ -63,6 +66,9 @@ class SchedulerProcess(Base):
     started_at: Mapped[datetime]
     ticked_at: Mapped[datetime]
     tzdata: Mapped[str | None] = mapped_column(String(32))  # the version of its zone data
+    version: Mapped[str | None] = mapped_column(String(64))  # of jobs-app
+    #: Settings that others need alike; None if it is of a version that does not say.
+    settings: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 
 class ZoneFile(Base):

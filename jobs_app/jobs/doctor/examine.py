@@ -1,6 +1,6 @@
 """Makes all checks: what cannot be looked at is skipped, with the reason."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,12 +11,13 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from jobs_app.core import reported_settings
 from jobs_app.core.errors import ConfigurationError
 from jobs_app.core.settings import Settings
 from jobs_app.core.text import reason_of
 from jobs_app.db import revisions
 from jobs_app.db.installation import installation_id
-from jobs_app.jobs.doctor import clocks, database, installation, machine, network
+from jobs_app.jobs.doctor import clocks, database, installation, machine, network, processes
 from jobs_app.jobs.doctor import redis as redis_checks
 from jobs_app.jobs.doctor.clocks import Reading
 from jobs_app.jobs.doctor.findings import Finding, Level, Report, sort
@@ -25,7 +26,7 @@ Readers = Callable[[], AbstractContextManager[Session]]
 
 #: The checks that need the database with the newest schema, and those that need Redis.
 OF_TABLES = (
-    *("scheduler", "scheduler_lock", "queues", "workers"),
+    *("scheduler", "scheduler_lock", "queues", "workers", "versions", "settings"),
     *("zone_data", "zone_changes", "secrets", "secret_key", "redis_prefix"),
 )
 OF_DATABASE = ("migrations", "database_writes", "database_connections")
@@ -72,7 +73,9 @@ def examine(
     found.findings += network.mail_server(settings)
     if settings.mail_server is None:
         found.skip(("mail_server",), "JOBS_SMTP_URL names none")
-    _examine_database(found, settings, readers, process=process, at=at)
+    # The settings of a shell are not those of a process that `up` or a unit has started.
+    own = None if broken_modules is None else reported_settings.of_web_server(settings)
+    _examine_database(found, settings, readers, process=process, web_server=own, at=at)
     _examine_redis(found, settings)
     found.findings += clocks.check(found.readings)
     found_checks = {finding.check for finding in found.findings}
@@ -81,7 +84,13 @@ def examine(
 
 
 def _examine_database(
-    found: _Examination, settings: Settings, readers: Readers, *, process: str, at: datetime
+    found: _Examination,
+    settings: Settings,
+    readers: Readers,
+    *,
+    process: str,
+    web_server: Mapping[str, Any] | None,
+    at: datetime,
 ) -> None:
     file = machine.sqlite_file(settings)
     if file is not None and not file.exists():
@@ -92,7 +101,10 @@ def _examine_database(
         return
     try:
         with readers() as session:
-            _examine_tables(found, session, settings, process=process, at=at)
+            if _examine_tables(found, session, settings, process=process, at=at):
+                reported = processes.living(session, web_server=web_server, at=at)
+                found.findings += processes.versions(reported)
+                found.findings += processes.settings(reported)
     except SQLAlchemyError as error:
         found.findings.append(database.unreachable(error))
         found.skip((*OF_DATABASE, *OF_TABLES), "the database does not answer")
@@ -100,7 +112,8 @@ def _examine_database(
 
 def _examine_tables(
     found: _Examination, session: Session, settings: Settings, *, process: str, at: datetime
-) -> None:
+) -> bool:
+    """Make the checks of tables; return False if their schema is older than this version."""
     found.findings += installation.migrations(session)
     found.findings += database.connections(session)
     if (reading := clocks.database_clock(session)) is not None:
@@ -108,7 +121,7 @@ def _examine_tables(
     revision = revisions.current_revision(session)
     if revision != revisions.newest_revision() and not revisions.is_newer(revision):
         found.skip(("database_writes", *OF_TABLES), "the database is not migrated")
-        return
+        return False
     found.findings += database.writes(session, settings.effective_database_url)
     found.installation_id = installation_id(session)
     found.readings += installation.process_clocks(session, at=at)
@@ -119,6 +132,7 @@ def _examine_tables(
     found.findings += installation.zone_changes(session, at=at)
     found.findings += installation.secrets(session)
     found.findings += installation.secret_key(session, settings)
+    return True
 
 
 def _examine_redis(found: _Examination, settings: Settings) -> None:

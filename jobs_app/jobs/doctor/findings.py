@@ -28,6 +28,8 @@ CHECKS: dict[str, str] = {
     "clocks": "the clocks of database, Redis and processes agree",
     "queues": "a worker serves each queue with jobs or runs",
     "workers": "no worker has a problem",
+    "versions": "all processes are of this version of jobs-app",
+    "settings": "schedulers and workers have the same settings where they must",
     "imports": "the web server can load the modules of JOBS_IMPORTS",
     "zone_data": "all processes have the same time zone data",
     "zone_changes": "no fire of the next 90 days moves with new time zone data",

@@ -69,7 +69,7 @@ def schedulers(session: Session, settings: Settings, *, at: datetime) -> Iterato
         yield Finding(
             "scheduler", Level.ERROR, silence(ticked_at), "Start one: jobs-app up, or scheduler."
         )
-    yield from scheduler_lock(_living_schedulers(session, at=at), settings, at=at)
+    yield from scheduler_lock(living_schedulers(session, at=at), settings, at=at)
 
 
 def scheduler_lock(
@@ -102,14 +102,15 @@ def scheduler_lock(
         )
 
 
-def _living_schedulers(session: Session, *, at: datetime) -> Sequence[SchedulerProcess]:
+def living_schedulers(session: Session, *, at: datetime) -> Sequence[SchedulerProcess]:
+    """Return the schedulers that have ticked within the last minute."""
     recent = SchedulerProcess.ticked_at > at - SCHEDULER_SILENCE
     return session.scalars(select(SchedulerProcess).where(recent)).all()
 
 
 def process_clocks(session: Session, *, at: datetime) -> Iterator[Reading]:
     """Yield how far the clocks of living schedulers and workers are ahead."""
-    for scheduler in _living_schedulers(session, at=at):
+    for scheduler in living_schedulers(session, at=at):
         yield process_clock(f"{scheduler.name}", scheduler.ticked_at, at=at)
     for worker in status.workers(session):
         yield process_clock(f"the worker {worker.name}", worker.seen_at, at=at)
@@ -155,7 +156,7 @@ def imports(broken_modules: Iterable[str]) -> Iterator[Finding]:
 def zone_data_versions(session: Session, process: str, *, at: datetime) -> Iterator[Finding]:
     """Yield a finding if processes have different zone data; *process* is this one."""
     rows: list[tuple[str, str | None]] = [(process, zone_data.version())]
-    rows += [(one.name, one.tzdata) for one in _living_schedulers(session, at=at)]
+    rows += [(one.name, one.tzdata) for one in living_schedulers(session, at=at)]
     rows += [(worker.name, worker.tzdata) for worker in status.workers(session)]
     by_version = zone_versions(rows)
     if zone_data.version() == "none":

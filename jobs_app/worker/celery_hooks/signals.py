@@ -13,7 +13,9 @@ from celery.concurrency.solo import TaskPool as SoloPool
 from celery.worker import state
 from sqlalchemy import NullPool, make_url
 
+from jobs_app import __version__
 from jobs_app.celery_app import POOLS, RUN_TASK, JobsCelery
+from jobs_app.core import reported_settings
 from jobs_app.core.process import limit_programs, protect_memory
 from jobs_app.core.process_tree import become_subreaper
 from jobs_app.core.states import RunState
@@ -97,15 +99,7 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     sender.wait_for_soft_shutdown = partial(
         _wait_for_runs, process, app.conf.worker_soft_shutdown_timeout
     )
-    registration = Registration(
-        name=sender.hostname,
-        pid=os.getpid(),
-        queues=tuple(app.amqp.queues.consume_from),
-        concurrency=sender.concurrency or 1,
-        pool="prefork" if is_prefork else str(settings.worker_pool),
-        tasks=registry.own_tasks(app),
-        tzdata=zone_data.version(),
-    )
+    registration = _registration(sender, is_prefork=is_prefork)
     database = _heartbeat_database(
         settings.effective_database_url, fence_seconds=settings.fence_seconds
     )
@@ -115,6 +109,21 @@ def _on_worker_init(sender: Any, **_: object) -> None:
     _heartbeat.register()
     # A connection must not be used on both sides of the fork.
     database.close()
+
+
+def _registration(sender: Any, *, is_prefork: bool) -> Registration:
+    app: JobsCelery = sender.app
+    return Registration(
+        name=sender.hostname,
+        pid=os.getpid(),
+        queues=tuple(app.amqp.queues.consume_from),
+        concurrency=sender.concurrency or 1,
+        pool="prefork" if is_prefork else str(app.settings.worker_pool),
+        tasks=registry.own_tasks(app),
+        tzdata=zone_data.version(),
+        version=__version__,
+        settings=reported_settings.of_worker(app.settings),
+    )
 
 
 def _make_heartbeat(

@@ -4,7 +4,13 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
+from jobs_app.core import clock
+from jobs_app.core.settings import Settings
+from jobs_app.db.engine import Database
+from jobs_app.db.models.processes import SchedulerProcess
+from jobs_app.scheduler.process_row import ProcessRow
 from jobs_app.tasks.user_apps import BrokenModule
 from jobs_app.web import extension
 from tests.web.conftest import Api
@@ -22,6 +28,22 @@ def test_an_admin_reads_what_is_wrong_and_others_do_not(api_of: Callable[..., Ap
     assert "migrations" in answer.json["passed"]
     assert {"check": "redis_password", "reason": "no Redis is configured"} in answer.json["skipped"]
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_web_server_compares_itself_with_what_a_scheduler_reports(
+    database: Database, api_of: Callable[..., Api]
+) -> None:
+    row = ProcessRow(database, Settings(timezone="Asia/Tokyo"))
+    row.note(clock.now(), is_active=True)
+    with database.session() as session, session.begin():
+        session.execute(update(SchedulerProcess).values(version="0.0.9"))
+
+    answer = api_of("admin").get("/doctor")
+
+    found = {item["check"]: item["sentence"] for item in answer.json["findings"]}
+    assert "0.0.9: scheduler@" in found["versions"]
+    assert "; UTC: the web server." in found["settings"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
