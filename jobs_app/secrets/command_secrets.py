@@ -5,11 +5,11 @@ found has a name, as `--password` or `-p of mysql`, and never the value.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs_app.secrets.address_redaction import with_secrets_of_addresses
-from jobs_app.secrets.redaction import literal_secrets, looks_secret
+from jobs_app.secrets.redaction import PAGE_TOKENS, is_secret_parameter, literal_secrets
 
 #: Quotes are followed this deep: `ssh HOST 'sh -c "…"'`.
 DEPTH = 3
@@ -39,9 +39,7 @@ _NO_SECRETS = frozenset({"true", "false", "none", "null", "yes", "no", "stdin", 
 _ENDS = frozenset({"password", "passwd", "passphrase", "secret", "token", "apikey"})
 _LATER_ENDS = frozenset({"pass", "pwd"})
 _END_PAIRS = frozenset((one, "key") for one in ("api", "access", "secret", "account", "auth"))
-_HARMLESS_PAIRS = frozenset(
-    (one, "token") for one in ("next", "starting", "page", "continuation", "request", "idempotency")
-)
+_HARMLESS_PAIRS = PAGE_TOKENS | {("request", "token"), ("idempotency", "token")}
 #: First words of switches, which take no value: `adduser --disabled-password NAME`.
 _SWITCHES = frozenset({"no", "without", "disable", "disabled", "ask", "use"})
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -51,22 +49,41 @@ _MARIADB = ("mariadb", "mariadb-dump", "mariadb-admin", "mariadb-import", "maria
 _MONGO = ("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport")
 _LDAP = ("ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami", "ldappasswd")
 #: What the one-letter option of these programs takes: a password in the same word, one in the
-#: same word or the next, or a user and a password with this character between.
-_ATTACHED, _ANYWHERE = "attached", ""
+#: next, one in either, or a user and a password with this character between.
+_ATTACHED, _NEXT, _ANYWHERE = "attached", "next", ""
 _OPTIONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ((*_MYSQL, *_MARIADB, "7z", "7za", "7zr"), "p", _ATTACHED),
     ((*_MONGO, "sshpass", "login"), "p", _ANYWHERE),
     (("redis-cli", "valkey-cli"), "a", _ANYWHERE),
     (_LDAP, "w", _ANYWHERE),
     (("zip", "unzip", "sqlcmd"), "P", _ANYWHERE),
+    (("openssl",), "k", _NEXT),
+    (("openssl",), "K", _NEXT),
     (("http", "https", "xh"), "a", ":"),
     (("curl",), "u", ":"),
     (("curl",), "U", ":"),
     (("lftp",), "u", ","),
     (("smbclient",), "U", "%"),
 )
-_WITH_OPTIONS = frozenset(name for names, _, _ in _OPTIONS for name in names)
+#: Clients of Oracle, whose first word is a user and a password: `sqlplus ann/PASSWORD@db`.
+_ORACLE = frozenset({"sqlplus", "sqlldr", "expdp", "impdp", "rman"})
+_ORACLE_USER = re.compile(r"""(?:(?i:userid)=)?[^\s/@=]{1,200}/"?([^\s@/"]{1,200})"?(?:@.*)?""")
+_WITH_OPTIONS = _ORACLE | frozenset(name for names, _, _ in _OPTIONS for name in names)
 _USER_OPTIONS = frozenset({"--user", "--proxy-user", "--auth"})
+#: A flag of compilers: it follows the name of such a program in `gcc -o mysql -pthread`.
+_NO_OPTIONS = frozenset({"-pthread"})
+#: Programs that read a password from their standard input, with the option that says so.
+_READ_INPUT = {
+    "chpasswd": re.compile(r""),
+    "passwd": re.compile(r"--stdin"),
+    "smbpasswd": re.compile(r"-\w*s\w*"),
+    "htpasswd": re.compile(r"-\w*i\w*"),
+    "gpg": re.compile(r"--passphrase-fd(?:=0)?"),
+    "openssl": re.compile(r"stdin"),
+}
+_SUDO_STDIN = re.compile(r"-[A-Za-z]*S|--stdin")
+#: Options of sudo that take the next word.
+_SUDO_VALUES = re.compile(r"-[A-Za-z]*[CDghpRrTtUu]")
 #: Programs whose options name a stored secret, and programs whose words are patterns.
 _STORES = frozenset({"docker", "podman", "buildah", "nerdctl"})
 _MATCHERS = frozenset({"sed", "awk", "gawk", "grep", "egrep", "fgrep", "zgrep", "rg", "jq", "yq"})
@@ -101,16 +118,21 @@ def secrets_in_command(command: str) -> list[str]:
             addresses.append("an address")
         return secret
 
-    with_secrets_of_addresses(text, note, looks_secret=looks_secret)
+    with_secrets_of_addresses(text, note, looks_secret=is_secret_parameter)
     return list(dict.fromkeys([*_in_text(text, DEPTH), *addresses, *kinds]))
 
 
 def _in_text(text: str, depth: int) -> Iterator[str]:
     words: list[str] = []
+    before: list[str] = []  # the words of the command before, and what stands between
+    between = ""
     for token in [*_TOKEN.findall(text), "\n"]:
         if token[0] in ";|&()<>\n":
-            yield from _in_words(words, depth)
-            words = []
+            if words:
+                yield from _in_words(words, depth)
+                yield from _in_input(before, between, words)
+                before, between, words = words, "", []
+            between += token
         elif token[0] != "#":
             words.append(_QUOTED.sub(lambda match: match[1] or match[2] or match[3] or "", token))
 
@@ -127,9 +149,52 @@ def _in_words(words: list[str], depth: int) -> Iterator[str]:
         if _SENDS.fullmatch(before) or _SENDS.fullmatch(word):
             yield from _in_fields(word.removeprefix("-H"))
         yield from _of_option(program, word, after)
+        yield from _of_oracle(program, word)
         is_command = _RUNS_TEXT.fullmatch(before) or program in {"ssh", "eval", "watch"}
         if depth and is_command and any(map(str.isspace, word)):
             yield from _in_text(word, depth - 1)
+
+
+def _in_input(before: Sequence[str], between: str, words: Sequence[str]) -> Iterator[str]:
+    """Yield the program that reads a password which `echo … |` or `<<<` writes there."""
+    between, writer = between.rstrip("\n"), before[0] if before else ""
+    if between == "|" and writer in {"echo", "printf"}:
+        program, texts = _reader(words), [word for word in before[1:] if not word.startswith("-")]
+    elif between == "<<<":
+        program, texts = _reader(before), list(words[:1])
+    else:
+        return
+    if writer == "printf" and len(texts) > 1:
+        del texts[0]  # the format
+    text = " ".join(texts)
+    secret = text.partition(":")[2] if program == "chpasswd" else text
+    if program and _is_literal(secret):
+        yield f"the input of {program}"
+
+
+def _reader(words: Sequence[str]) -> str:
+    """Return the program of a simple command that reads a password from its input, or ""."""
+    names = [word.rpartition("/")[2] for word in words]
+    if "sudo" in names and _sudo_reads(words[names.index("sudo") + 1 :]):
+        return "sudo"
+    if "--password-stdin" in words:
+        return names[0]
+    for name, option in _READ_INPUT.items():
+        if name in names and any(map(option.fullmatch, ["", *words])):
+            return name
+    return ""
+
+
+def _sudo_reads(words: Iterable[str]) -> bool:
+    """Tell whether the options of sudo, before its command, let it read the password."""
+    is_value = False
+    for word in words:
+        if not is_value and not word.startswith("-"):
+            return False
+        if not is_value and _SUDO_STDIN.fullmatch(word):
+            return True
+        is_value = not is_value and bool(_SUDO_VALUES.fullmatch(word))
+    return False
 
 
 def _in_pairs(word: str) -> Iterator[str]:
@@ -163,20 +228,33 @@ def _of_option(program: str, word: str, after: str) -> Iterator[str]:
         is_switch = long[1].partition("-")[0] in _SWITCHES
         if not (is_stored or is_switch) and not after.startswith("-") and _is_literal(after):
             yield word
-    elif program == "openssl" or word.startswith("pass:"):
+    elif word.startswith("pass:"):
         if _is_literal(word.removeprefix("pass:")):
             yield "pass: of openssl"
-    elif word.startswith("-") and not word.startswith("--"):
-        for programs, letter, between in _OPTIONS:
-            if program not in programs:
-                continue
-            ends = re.fullmatch(rf"-[A-Za-z]*{letter}", word) if between == ":" else None
-            value = word[2:] if word.startswith(f"-{letter}") else ""
-            if (ends or value == "" != word[1:2]) and between != _ATTACHED:
-                value = after if ends or word == f"-{letter}" else ""
-            password = value if between in {_ATTACHED, _ANYWHERE} else _password_of(value, between)
-            if password and _is_literal(password):
-                yield f"-{letter} of {program}"
+    elif word.startswith("-") and not word.startswith("--") and word not in _NO_OPTIONS:
+        yield from _of_letter(program, word, after)
+
+
+def _of_letter(program: str, word: str, after: str) -> Iterator[str]:
+    """Yield the one-letter option of *program* that *word* is, as `_of_option`."""
+    for programs, letter, between in _OPTIONS:
+        if program not in programs:
+            continue
+        ends = re.fullmatch(rf"-[A-Za-z]*{letter}", word) if between == ":" else None
+        value = word[2:] if word.startswith(f"-{letter}") and between != _NEXT else ""
+        if between != _ATTACHED and (ends or word == f"-{letter}"):
+            value = after
+        is_password = between in {_ATTACHED, _NEXT, _ANYWHERE}
+        password = value if is_password else _password_of(value, between)
+        if password and _is_literal(password):
+            yield f"-{letter} of {program}"
+
+
+def _of_oracle(program: str, word: str) -> Iterator[str]:
+    """Yield a password in the words of a client of Oracle."""
+    found = _ORACLE_USER.fullmatch(word) if program in _ORACLE else None
+    if found and _is_literal(found[1]):
+        yield f"the password of {program}"
 
 
 def _password_of(text: str, between: str) -> str:

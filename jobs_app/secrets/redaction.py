@@ -27,6 +27,9 @@ _SECRET_WORDS = frozenset(
 )
 _SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key")})
 
+#: Words at the end of the name of a token that says where a list goes on, and is no secret.
+PAGE_TOKENS = frozenset((one, "token") for one in ("next", "starting", "page", "continuation"))
+
 
 @lru_cache(maxsize=1024)
 def looks_secret(name: str) -> bool:
@@ -35,6 +38,12 @@ def looks_secret(name: str) -> bool:
     if any(word in _SECRET_WORDS or word.endswith("password") for word in words):
         return True
     return any(pair in _SECRET_PAIRS for pair in pairwise(words))
+
+
+def is_secret_parameter(name: str) -> bool:
+    """Tell whether a parameter of an address is likely to hold a secret."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return looks_secret(name) and tuple(words[-2:]) not in PAGE_TOKENS
 
 
 def redacted(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _redacted(place: Place, value: Any) -> Any:
         return value if names_in(value) else MASK
     if not isinstance(value, str):
         return value
-    return with_secrets_of_addresses(value, lambda _: MASK, looks_secret=looks_secret)
+    return with_secrets_of_addresses(value, lambda _: MASK, looks_secret=is_secret_parameter)
 
 
 def _has_masked_address(value: Any) -> bool:
@@ -97,7 +106,7 @@ def _has_masked_address(value: Any) -> bool:
         secrets.append(secret)
         return secret
 
-    with_secrets_of_addresses(value, note, looks_secret=looks_secret)
+    with_secrets_of_addresses(value, note, looks_secret=is_secret_parameter)
     return MASK in secrets
 
 

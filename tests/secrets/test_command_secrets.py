@@ -39,6 +39,26 @@ SECRET = "hunter2aB"
         ("docker login -u ann -p HUNTER", ["-p of login"]),
         ("smbclient //h/s -U ann%HUNTER -c ls", ["-U of smbclient"]),
         ("openssl enc -aes256 -pass pass:HUNTER -in x", ["pass: of openssl"]),
+        ("openssl enc -aes256 -k HUNTER -in x -out y", ["-k of openssl"]),
+        ("openssl aes-256-cbc -K HUNTER -iv 00 < x", ["-K of openssl"]),
+        ("sqlplus -s ann/HUNTER@db @/srv/x.sql", ["the password of sqlplus"]),
+        (
+            "/opt/oracle/bin/sqlplus 'ann/\"HUNTER\"@//db:1521/shop' as sysdba",
+            ["the password of sqlplus"],
+        ),
+        ("expdp userid=ann/HUNTER full=y dumpfile=x.dmp", ["the password of expdp"]),
+        ("sqlldr ann/HUNTER control=load/x.ctl", ["the password of sqlldr"]),
+        ("echo HUNTER | sudo -S systemctl restart x", ["the input of sudo"]),
+        ("echo -n 'HUNTER' | sudo -u ann -kS true", ["the input of sudo"]),
+        ("printf '%s\\n' HUNTER | sudo --stdin true", ["the input of sudo"]),
+        ("sudo -S true <<< HUNTER", ["the input of sudo"]),
+        ("echo HUNTER |\n docker login -u ann --password-stdin", ["the input of docker"]),
+        ("echo 'ann:HUNTER' | sudo chpasswd", ["the input of chpasswd"]),
+        ("echo HUNTER | gpg --batch --passphrase-fd 0 -c x", ["the input of gpg"]),
+        ("echo HUNTER | openssl enc -aes256 -pass stdin", ["the input of openssl"]),
+        ("sh -c 'echo HUNTER | sudo -S true'", ["the input of sudo"]),
+        ("7z a -pHUNTER x.7z y", ["-p of 7z"]),
+        ("wget 'https://example.org/x?page=2&access_token=HUNTER'", ["an address", "access_token"]),
         ("zip -P HUNTER x.zip x", ["-P of zip"]),
         ("sh -c 'mysql -pHUNTER < x.sql'", ["-p of mysql"]),
         ("ssh db \"sh -c 'PGPASSWORD=HUNTER psql'\"", ["PGPASSWORD"]),
@@ -81,6 +101,21 @@ def test_a_secret_in_a_command_is_named(command: str, names: list[str]) -> None:
         "docker run --secret id_rsa image",
         "docker run -p 80:80 image",
         "aws s3api list-objects --starting-token abcdef",
+        "curl 'https://example.org/x?page_token=abcdef&nextPageToken=b&continuation-token=c'",
+        "7z a x -pthread",
+        "gcc -pthread -o mysql x.c && g++ -o mysql -pthread y.cc",
+        'openssl enc -aes256 -k "$KEY" -in x; openssl enc -kfile /run/key -in x',
+        "openssl req -new -key x.pem -out y -subj /CN=example.org -passin file:/run/pw",
+        "openssl enc -aes256 -pass env:KEY -in x",
+        "sqlplus / as sysdba @/srv/x.sql",
+        "sqlplus -s /nolog @/srv/x.sql; sqlplus ann@db @sql/x.sql",
+        'sqlplus -s "ann/$PW@db"; sqlldr userid=/ control=load/x.ctl',
+        'echo "$PW" | sudo -S true; cat /run/pw | sudo -S true',
+        "echo line | sudo tee -a /etc/x; echo a/b@c",
+        "echo data | sudo curl -sS -d @- https://example.org",
+        "echo started || sudo -S true; echo started; sudo -S true < /run/pw",
+        "printf '%s' \"$PW\" | docker login -u ann --password-stdin",
+        "printf '%s:%s' ann \"$PW\" | chpasswd; chpasswd < /run/pw",
         "aws secretsmanager get-secret-value --secret-id prod/db",
         "sed -i 's/^password=.*/password=changed/' x.conf",
         "grep -r token=abc /srv",
@@ -91,6 +126,8 @@ def test_a_secret_in_a_command_is_named(command: str, names: list[str]) -> None:
         "rsync -a --password-file=/etc/rsync.pw a b::c",
         "vault kv get -field=password secret/db",
         "echo \"it's",
+        "| sudo -S true",
+        "<<< x",
     ],
 )
 def test_what_is_filled_in_or_is_no_secret_is_not_named(command: str) -> None:
@@ -104,7 +141,22 @@ def test_arguments_and_command_of_a_job_are_two_lists() -> None:
     assert plain_secrets("shop.mail", {"command": kwargs["command"]}) == ([], [])
 
 
-@pytest.mark.parametrize("text", ['"\\"', "'\"", "a=", "--a=", "x:", "(", "password=", "\\", "-H "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"\\"',
+        "'\"",
+        "a=",
+        "--a=",
+        "x:",
+        "(",
+        "password=",
+        "\\",
+        "-H ",
+        "echo x|sudo -S ",
+        "sqlplus a/",
+    ],
+)
 def test_a_long_command_takes_linear_time(text: str) -> None:
     command = text * (65_536 // len(text))
 
