@@ -53,7 +53,7 @@ _JOB = re.compile(r"^/jobs/([0-9]+)(?=/|$)")
     is_flag=True,
     help="Let the set manage jobs, too, that were made by hand or are of another set.",
 )
-@click.option("--yes", "-y", is_flag=True, help="With --prune: do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="With --prune: name what goes, and do not ask.")
 @dry_run_option
 @click.option("--check", is_flag=True, help="As --dry-run; exit with 1 if anything would change.")
 @json_option
@@ -91,9 +91,9 @@ def apply(
     is_dry = dry_run or check
     client = connect()
     body: Json = {"jobs": file.jobs, "set": name, "prune": prune, "take_over": take_over}
-    if prune and not is_dry and not yes:
-        # Jobs that join the set while somebody thinks are not deleted unseen.
-        body["prune_only"] = _confirm(_send(client, file, body, dry_run=True), name)
+    if prune and not is_dry:
+        # Jobs that join the set from now on are not deleted unseen.
+        body["prune_only"] = _confirm(_send(client, file, body, dry_run=True), name, yes=yes)
     items = _send(client, file, body, dry_run=is_dry)
     go_on_without_output()
     if as_json:
@@ -138,11 +138,14 @@ def _refusals(failure: Failure, file: JobFile) -> list[str]:
     return lines
 
 
-def _confirm(items: list[Json], name: str | None) -> list[str]:
-    """Return the jobs that are to be deleted, after the person has agreed."""
+def _confirm(items: list[Json], name: str | None, *, yes: bool) -> list[str]:
+    """Return the jobs that are to be deleted: with *yes* they are named, else a person agrees."""
     obsolete = [item["name"] for item in items if item["action"] == "delete"]
     if obsolete:
-        confirm_deletion(f"Delete {several(obsolete)}, no longer in the set {name!r}?", yes=False)
+        what = f"{several(obsolete)}, no longer in the set {name!r}"
+        if yes:
+            print_note(f"To be deleted: {what}.")
+        confirm_deletion(f"Delete {what}?", yes=yes)
     return obsolete
 
 

@@ -71,23 +71,25 @@ def test_a_prune_asks_and_leaves_jobs_made_by_hand(run: Run) -> None:
 
     assert asked.exit_code == 2
     assert "Add --yes to delete" in asked.stderr
+    assert "To be deleted: b, no longer in the set 'night'." in done.stderr
     assert "Deleted b; its runs stay on record." in done.stdout
     assert names_of(run) == ["a", "by-hand"]
 
 
 @pytest.mark.usefixtures("installation")
-def test_a_prune_deletes_no_job_that_joins_the_set_after_the_question(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("options, step", [([], "confirm_deletion"), (["--yes"], "print_note")])
+def test_a_prune_deletes_no_job_that_joins_the_set_after_the_plan(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], step: str
 ) -> None:
     (tmp_path / "a.yaml").write_text(A)
     run("apply", "-f", "-", "--set", "night", stdin=A + B)
     late = {"name": "late", "task": "sleep", "kwargs": {"duration": 0}, "schedule": None}
 
-    def confirm(_question: str, **_options: object) -> None:
+    def join(_text: str, **_options: object) -> None:
         connect().send("POST", "/apply", body={"set": "night", "jobs": [late]})
 
-    monkeypatch.setattr("jobs_app.cli.commands.apply.confirm_deletion", confirm)
-    refused = run("apply", "-f", str(tmp_path / "a.yaml"), "--set", "night", "--prune")
+    monkeypatch.setattr(f"jobs_app.cli.commands.apply.{step}", join)
+    refused = run("apply", "-f", str(tmp_path / "a.yaml"), "--set", "night", "--prune", *options)
 
     assert (refused.exit_code, refused.stdout) == (4, "")
     assert "would be deleted, too: 'late'" in refused.stderr
