@@ -128,6 +128,8 @@ def _item(line: Line, *, zone: str, prefix: str, accounts: Collection[str]) -> I
         return item
     user = entry.account if entry.account in accounts else None
     item.draft = _draft(entry, prefix, user)
+    if entry.is_idle:
+        return item
     item.differences += _account_differences(entry, user)
     if entry.times.cron is not None and (
         text := merged_fires(entry.times.cron, entry.timezone or zone, now=datetime.now(UTC))
@@ -169,6 +171,7 @@ def _draft(entry: Entry, prefix: str, user: str | None) -> Draft:
         described=DESCRIBED if entry.account is None else DESCRIBED | {"user"},
         description=entry.description,
         is_mailed=entry.is_mailed,
+        is_paused=entry.is_idle,
     )
 
 

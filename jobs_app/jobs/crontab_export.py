@@ -14,10 +14,9 @@ from jobs_app.core.policies import RunLimits
 from jobs_app.core.states import Event, JobState
 from jobs_app.jobs.crontab_fields import NoLineError, fields_of
 from jobs_app.jobs.document import in_one_field
-from jobs_app.jobs.importers.crontab import NOT_PASSED
 from jobs_app.jobs.importers.crontab_commands import SHELL
-from jobs_app.jobs.importers.crontab_comments import OWN_HEADER, heading
-from jobs_app.jobs.importers.crontab_variables import read_variable
+from jobs_app.jobs.importers.crontab_comments import OBSERVES, OWN_HEADER, heading, idle_line
+from jobs_app.jobs.importers.crontab_variables import NOT_PASSED, read_variable
 from jobs_app.runs.retry import RetryPolicy
 from jobs_app.secrets import references
 
@@ -116,7 +115,7 @@ def _entries(block: _Block, shared: Mapping[str, str], notes: list[str]) -> list
     if (idle := _idle(block.job)) is None:
         return entries
     notes.append(f"{block.job['name']}: {idle}, so its line is a comment.")
-    return [f"# {idle}: {entry}" for entry in entries]
+    return [idle_line(idle, entry) for entry in entries]
 
 
 def _left_out(block: _Block, error: NoLineError, notes: list[str]) -> str:
@@ -172,7 +171,7 @@ def _shell(job: Mapping[str, Any]) -> str:
 def _idle(job: Mapping[str, Any]) -> str | None:
     """Return why a job runs nothing by itself now; None if it does."""
     if job.get("observe"):
-        return "observes"
+        return OBSERVES
     return None if job.get("state") == JobState.ACTIVE else str(job.get("state"))
 
 

@@ -10,8 +10,13 @@ from enum import StrEnum
 from typing import Any
 
 from jobs_app.core.text import counted
-from jobs_app.jobs.importers.crontab_commands import SHELL, command_differences, command_note
-from jobs_app.jobs.importers.crontab_comments import OWN_HEADER, read_comment
+from jobs_app.jobs.importers.crontab_commands import (
+    SHELL,
+    arguments,
+    command_differences,
+    command_note,
+)
+from jobs_app.jobs.importers.crontab_comments import OWN_HEADER, read_comment, read_idle_line
 from jobs_app.jobs.importers.crontab_percent import split_percent
 from jobs_app.jobs.importers.crontab_times import (
     MOST_JITTER_SECONDS,
@@ -20,7 +25,12 @@ from jobs_app.jobs.importers.crontab_times import (
     field_times,
     macro_times,
 )
-from jobs_app.jobs.importers.crontab_variables import read_variable, value_notes
+from jobs_app.jobs.importers.crontab_variables import (
+    MEANINGS,
+    NOT_MAILED,
+    read_variable,
+    value_notes,
+)
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import timezones
 
@@ -35,25 +45,8 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?(?:[:/][A-Za-z0-9_.-]+
 #: Options of a line that the crons of the BSDs read in front of the command.
 _BSD_OPTION = re.compile(r"(?:-[nqs]+[ \t]+)+")
 
-MAILED = "cron mails the output of the jobs below; here a channel may get it (--mail-channel)"
-NOT_MAILED = "cron mails no output of the jobs below; here no channel gets it, either"
-OF_MAIL = "it is about cron's mail, and has no effect: a channel says how its messages look"
-
-#: What a variable does that is more than a variable of the commands; "" if nothing.
-MEANINGS = {
-    "SHELL": "the shell of the jobs below",
-    "HOME": "the directory of the jobs below, too",
-    "CRON_TZ": "the time zone of the jobs below, as in cronie; Debian's cron does not read it",
-    "TZ": "a variable of the commands; as in cron, it does not change when they run",
-    "RANDOM_DELAY": "the starts of the jobs below are spread over so many minutes, as in cronie",
-    "MAILTO": MAILED,
-    "MAILFROM": OF_MAIL,
-    "CONTENT_TYPE": OF_MAIL,
-    "CONTENT_TRANSFER_ENCODING": OF_MAIL,
-    "LOGNAME": "it is left out: cron sets it to the account by itself",
-}
-#: Variables that do not go to the commands.
-NOT_PASSED = MEANINGS.keys() - {"HOME", "TZ"}
+#: The note on a line that our own export has made a comment.
+IDLE = "a comment, since its job ran nothing by itself; a new job waits until somebody resumes it"
 
 
 class _RefusedHere(Refused):
@@ -76,7 +69,8 @@ class Entry:
 
     `timezone` is None for the zone of the machine. `account` is the one of a system crontab.
     `name` is that of the job of which our own export made it, else "".
-    `is_mailed` says that cron mails its output: MAILTO="" turns this off.
+    `is_mailed` says that cron mails its output: MAILTO="" turns this off. `is_idle` says that
+    our own export has made the line a comment, since its job ran nothing by itself.
     """
 
     times: Times
@@ -87,6 +81,7 @@ class Entry:
     description: str
     name: str = ""
     is_mailed: bool = True
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +109,14 @@ class Line:
 class _State:
     """The variables above the current line, and the lines of the comment right above it.
 
-    `is_own` says that our own export has written the crontab.
+    `is_own` says that our own export has written the crontab, `is_idle` that the line above is
+    an idle one of it.
     """
 
     variables: dict[str, str] = field(default_factory=dict)
     comment: list[str] = field(default_factory=list)
     is_own: bool = False
+    is_idle: bool = False
 
 
 def read_crontab(data: bytes, *, is_system: bool) -> list[Line]:
@@ -133,7 +130,8 @@ def read_crontab(data: bytes, *, is_system: bool) -> list[Line]:
     for number, raw in enumerate(texts, 1):
         text = raw.decode("utf-8", "backslashreplace")
         line = _line(number, text, raw, state, is_system=is_system)
-        if number == len(texts) and not has_end and line.kind is LineKind.JOB:
+        is_run = line.entry is not None and not line.entry.is_idle
+        if number == len(texts) and not has_end and is_run:
             missing = "cron does not run a last line without a line end; here it is a job."
             line = replace(line, differences=(*line.differences, missing))
         lines.append(line)
@@ -148,6 +146,7 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
     content, has_return = text.lstrip(" \t"), text.endswith("\r")
     content = content.removesuffix("\r")
     comment, state.comment = state.comment, []
+    was_idle, state.is_idle = state.is_idle, False
     if not content.strip():
         return Line(number, text, LineKind.BLANK)
     if "\r" in content.strip("\r"):
@@ -160,6 +159,10 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
         )
     if content.startswith("#"):
         state.is_own |= number == 1 and content.rstrip() == OWN_HEADER
+        idle = read_idle_line(content, comment, is_later=was_idle) if state.is_own else None
+        if idle is not None and (line := _idle_job(number, text, idle, comment, state)):
+            state.is_idle = True
+            return line
         words = content.lstrip("#").strip()
         # An empty line of a comment divides it.
         state.comment = [*comment, words] if words else []
@@ -185,6 +188,23 @@ def _line(number: int, text: str, raw: bytes, state: _State, *, is_system: bool)
             command=_refused_command(content, is_system=is_system),
             is_broken=not isinstance(refusal, _RefusedHere),
         )
+
+
+def _idle_job(
+    number: int, text: str, content: str, comment: list[str], state: _State
+) -> Line | None:
+    """Return the job of a line that our own export has made a comment; None if it is no job."""
+    try:
+        line = _job(number, text, content, comment, [], state, is_system=False)
+    except Refused:
+        return None
+    if line.entry is None:
+        return None
+    # cron does not run it, so that nothing differs.
+    entry = replace(line.entry, is_idle=True)
+    return replace(
+        line, entry=entry, differences=(), note="; ".join(filter(None, [IDLE, line.note]))
+    )
 
 
 def _refused_command(content: str, *, is_system: bool) -> str:
@@ -255,7 +275,7 @@ def _job(
     name, description = read_comment(comment, is_own=state.is_own)
     entry = Entry(
         times=times,
-        kwargs=_kwargs(command, stdin, state.variables),
+        kwargs=arguments(command, stdin, state.variables),
         timezone=_timezone(state.variables),
         jitter_seconds=min(delay, MOST_JITTER_SECONDS),
         account=account,
@@ -310,19 +330,6 @@ def _times(content: str) -> tuple[Times, str]:
     if not rest:
         raise Refused("It has no command.")
     return times, rest
-
-
-def _kwargs(command: str, stdin: str | None, variables: dict[str, str]) -> dict[str, Any]:
-    """Return the arguments of the task `shell` for a command below *variables*."""
-    env = {name: value for name, value in variables.items() if name not in NOT_PASSED}
-    shell = variables.get("SHELL") or SHELL
-    return {
-        "command": command,
-        **({"stdin": stdin} if stdin else {}),
-        **({"env": env} if env else {}),
-        **({"cwd": env["HOME"]} if env.get("HOME") else {}),
-        **({"shell": shell} if shell != SHELL else {}),
-    }
 
 
 def looks_like_system(data: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from jobs_app.jobs.importers.command_names import shell_words
+from jobs_app.jobs.importers.crontab_variables import NOT_PASSED
 
 #: The shell that cron and the task `shell` use by default.
 SHELL = "/bin/sh"
@@ -34,6 +36,19 @@ def command_note(text: str, stdin: str | None) -> str:
     if text.rstrip().endswith("\\"):
         notes.append("as in cron, the \\ at its end does not join it with the next line")
     return "; ".join(notes)
+
+
+def arguments(command: str, stdin: str | None, variables: dict[str, str]) -> dict[str, Any]:
+    """Return the arguments of the task `shell` for a command below *variables*."""
+    env = {name: value for name, value in variables.items() if name not in NOT_PASSED}
+    shell = variables.get("SHELL") or SHELL
+    return {
+        "command": command,
+        **({"stdin": stdin} if stdin else {}),
+        **({"env": env} if env else {}),
+        **({"cwd": env["HOME"]} if env.get("HOME") else {}),
+        **({"shell": shell} if shell != SHELL else {}),
+    }
 
 
 def command_differences(command: str, shell: str) -> Iterator[str]:

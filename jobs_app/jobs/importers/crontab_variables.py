@@ -3,6 +3,26 @@
 import re
 from collections.abc import Iterator
 
+MAILED = "cron mails the output of the jobs below; here a channel may get it (--mail-channel)"
+NOT_MAILED = "cron mails no output of the jobs below; here no channel gets it, either"
+OF_MAIL = "it is about cron's mail, and has no effect: a channel says how its messages look"
+
+#: What a variable does that is more than a variable of the commands; "" if nothing.
+MEANINGS = {
+    "SHELL": "the shell of the jobs below",
+    "HOME": "the directory of the jobs below, too",
+    "CRON_TZ": "the time zone of the jobs below, as in cronie; Debian's cron does not read it",
+    "TZ": "a variable of the commands; as in cron, it does not change when they run",
+    "RANDOM_DELAY": "the starts of the jobs below are spread over so many minutes, as in cronie",
+    "MAILTO": MAILED,
+    "MAILFROM": OF_MAIL,
+    "CONTENT_TYPE": OF_MAIL,
+    "CONTENT_TRANSFER_ENCODING": OF_MAIL,
+    "LOGNAME": "it is left out: cron sets it to the account by itself",
+}
+#: Variables that do not go to the commands.
+NOT_PASSED = MEANINGS.keys() - {"HOME", "TZ"}
+
 _BLANKS = " \t\r\n\v\f"
 
 #: The times of a job and its command, in the value of a variable.

@@ -190,6 +190,30 @@ def test_an_export_changes_nothing_where_it_is_from_and_makes_the_same_jobs_else
     ]
 
 
+def test_an_export_of_paused_jobs_keeps_them_where_they_are_and_paused_elsewhere(
+    run: Run,
+) -> None:
+    here = ("import", "crontab", "-", "--user", "--yes", "--label", "here")
+    run(*here, stdin='0 1 * * * ./one\n0 2 * * * ./two\nMAILTO=""\n0 3 * * * ./three\n')
+    run("job", "import", "-", stdin=SEVERAL)
+    run("job", "pause", "two", "several")
+    before = jobs(run)
+    exported = run("job", "export", "--format", "crontab").stdout
+
+    again = run(*here, stdin=exported)
+    after = jobs(run)
+    run("job", "delete", *before, "--purge", "--yes")
+    run(*here, stdin=exported)
+
+    assert "has it any more" not in again.stdout
+    assert "disabled line" not in again.stdout
+    assert "Created 0 jobs, changed 0, kept 4." in again.stdout
+    assert after == before
+    states = {"one": "active", "several": "paused", "three": "active", "two": "paused"}
+    assert {name: job["state"] for name, job in jobs(run).items()} == states
+    assert _facts(jobs(run)) == _facts(before)
+
+
 def test_without_yes_nothing_is_done_in_a_pipe(run: Run, do: Run) -> None:
     asked, dry = do(), do("--dry-run")
 

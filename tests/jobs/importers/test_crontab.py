@@ -214,6 +214,26 @@ def test_a_refused_line_still_has_its_command(text, is_system, command):
     assert (line.kind, line.command) == (LineKind.REFUSED, command)
 
 
+def test_a_line_that_our_export_made_a_comment_is_a_job_that_is_idle():
+    text = "# nightly: x\n# paused: 0 1 * * * a\n# paused: 0 2 * * * b\n\n# paused: @daily c\n"
+
+    own, other = read(f"# Jobs of jobs-app.\n\n{text}"), read(f"# My jobs.\n\n{text}")
+
+    entries = [line.entry for line in own if line.entry]
+    assert [(entry.name, entry.kwargs["command"], entry.is_idle) for entry in entries] == [
+        ("nightly", "a", True),
+        ("", "b", True),
+    ]
+    assert "waits until somebody resumes it" in own[3].note
+    assert [line.entry for line in other if line.entry] == []
+
+
+def test_a_comment_of_our_export_that_is_no_line_any_more_stays_a_comment():
+    lines = read("# Jobs of jobs-app.\n\n# nightly\n# paused: not now\n")
+
+    assert [line.kind for line in lines[2:]] == [LineKind.COMMENT] * 2
+
+
 def test_a_comment_right_above_a_line_describes_it():
     lines = read("# Nightly dump\n@daily a\n@daily b\n#0 1 * * * old\n@daily c\n# x\n\n@daily d\n")
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from jobs_app.jobs.importers.crontab_comments import heading, read_comment
+from jobs_app.jobs.importers.crontab_comments import (
+    heading,
+    idle_line,
+    read_comment,
+    read_idle_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,14 @@ def test_a_comment_of_others_names_no_job() -> None:
     assert read_comment(["nightly: The report"], is_own=False) == ("", "nightly: The report")
     assert read_comment(["Each night: it"], is_own=True) == ("", "Each night: it")
     assert read_comment([], is_own=True) == ("", "")
+
+
+@pytest.mark.parametrize("why", ["paused", "observes", "ended"])
+def test_a_line_of_a_job_that_runs_nothing_is_read_below_its_heading(why: str) -> None:
+    written = idle_line(why, "@daily x")
+
+    assert read_idle_line(written, ["nightly: The report"], is_later=False) == "@daily x"
+    assert read_idle_line(written, [], is_later=True) == "@daily x"
+    assert read_idle_line(written, ["Each night"], is_later=False) is None
+    assert read_idle_line(heading(why, "@daily x"), [], is_later=False) is None
+    assert read_idle_line("# old: @daily x", ["nightly"], is_later=False) is None
