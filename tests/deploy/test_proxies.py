@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -37,6 +38,9 @@ PATHS = {"jobs.example.org": "", "example.org": "/jobs"}
 #: Where the requests of these tests come from: not where the proxy calls the web server from.
 CLIENT = "127.0.0.2"
 
+#: Where somebody sends more from than the proxy lets through.
+HASTY = "127.0.0.3"
+
 #: What a browser loads, opens or sends forms to.
 ADDRESSES = re.compile(r'\b(href|src|action|hx-get|hx-post|data-address|data-stream)="([^"]*)"')
 
@@ -49,6 +53,21 @@ def test_nginx_takes_bodies_as_large_as_the_web_server_does() -> None:
 
     assert {int(size) << 20 for size in sizes} == {8 * Settings().max_body_bytes}
     assert len(sizes) == len(PATHS)
+
+
+def test_nginx_limits_each_host_in_the_same_way() -> None:
+    servers = NGINX.read_text().split("\nserver {")[1:]
+    limits = [re.findall(r"^ +(limit_\w+ .+);", server, re.MULTILINE) for server in servers]
+
+    redirecting, *others = limits
+    assert redirecting == []
+    assert len(others) == len(PATHS)
+    assert len({tuple(one) for one in others}) == 1
+    assert {limit.split("jobs_app_")[-1].split()[0] for limit in others[0][:3]} == {
+        "requests",
+        "sign_in",
+        "connections",
+    }
 
 
 def test_caddy_refuses_bodies_that_the_web_server_hangs_up_at() -> None:
@@ -116,10 +135,11 @@ class Site:
             text=True,
         ).stdout
 
-    def client(self, **headers: str) -> httpx.Client:
-        """Return a client that calls the proxy from CLIENT."""
+    def client(self, *, address: str = CLIENT, **headers: str) -> httpx.Client:
+        """Return a client that calls the proxy from *address*."""
         context = ssl.create_default_context(cafile=str(self.certificate))
-        transport = httpx.HTTPTransport(verify=context, local_address=CLIENT)
+        limits = httpx.Limits(max_connections=None)
+        transport = httpx.HTTPTransport(verify=context, local_address=address, limits=limits)
         return httpx.Client(base_url=self.url, transport=transport, headers=headers, timeout=20)
 
     def nginx(self) -> list[str]:
@@ -239,6 +259,35 @@ def test_all_works_through_the_proxy(site: Site, database: Database) -> None:
         crawl(site, browser)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "site", [("nginx", host) for host in PATHS], indirect=True, ids=lambda pair: pair[1]
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_nginx_holds_back_who_sends_too_much_and_ends_no_stream(
+    site: Site, database: Database
+) -> None:
+    token = (site.settings.data_dir / "admin-token").read_text().strip()
+    with site.client(address=HASTY, Authorization=f"Bearer {token}") as hasty:
+        with stream_of_a_run(database, hasty) as lines:
+            began = time.monotonic()
+            one_by_one = [hasty.get("/healthz").status_code for _ in range(250)]
+            assert time.monotonic() - began > 2
+            with ThreadPoolExecutor(250) as pool:
+                at_once = list(pool.map(lambda _: hasty.get("/healthz").status_code, range(500)))
+            next(line for line in lines if line.startswith(":"))
+        sign_ins = [hasty.post("/sign-in").status_code for _ in range(20)]
+        after = hasty.get("/api/v1/jobs").status_code
+
+    assert set(one_by_one) == {200}
+    assert set(at_once) == {200, 429}
+    assert 429 not in sign_ins[:10]
+    assert sign_ins[-5:] == [429] * 5
+    assert after == 200
+    with site.client() as other:
+        assert other.post("/sign-in").status_code != 429
+
+
 def check_addresses(site: Site, api: httpx.Client) -> None:
     job = {"name": "nightly", "task": "shell", "kwargs": {"command": "date"}}
     made = api.post("/api/v1/jobs", json=job)
@@ -275,6 +324,17 @@ def check_client(api: httpx.Client) -> None:
 
 def check_stream(database: Database, api: httpx.Client) -> None:
     """A line reaches the reader soon, and so does the next sign of life."""
+    with stream_of_a_run(database, api) as lines:
+        began = time.monotonic()
+        next(line for line in lines if "a line" in line)
+        assert time.monotonic() - began < 3
+        next(line for line in lines if line.startswith(":"))
+        assert time.monotonic() - began < 8
+
+
+@contextmanager
+def stream_of_a_run(database: Database, api: httpx.Client) -> Iterator[Iterator[str]]:
+    """Open the log of a run that runs, to which a line has just been added."""
     at = clock.now()
     run_id = make_run(database, at=at)
     claim(database, run_id, make_worker(database, at=at), at=at)
@@ -285,11 +345,7 @@ def check_stream(database: Database, api: httpx.Client) -> None:
             chunk = {"run_id": run_id, "attempt": 1, "seq": 0, "stream": "stdout", "at": at}
             session.add(LogChunk(**chunk, text="a line\n"))
             session.commit()
-        began = time.monotonic()
-        next(line for line in lines if "a line" in line)
-        assert time.monotonic() - began < 3
-        next(line for line in lines if line.startswith(":"))
-        assert time.monotonic() - began < 8
+        yield lines
 
 
 def sign_in(site: Site, browser: httpx.Client) -> None:
