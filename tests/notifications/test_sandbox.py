@@ -6,39 +6,56 @@ from pathlib import Path
 
 import pytest
 
+#: What the programs of these tests may use.
+IMPORTS = """
+import socket
+from jobs_app.core.network_allowlist import OwnServer, parse_allowlist
+from jobs_app.notifications.sandbox import Sandbox
+from jobs_app.tasks.network_policy import NetworkPolicy
+"""
+
+#: Calls a port of this machine.
+CALL = "socket.create_connection(('localhost', 9), 1)"
+
+
+def violations(sandbox: str, *lines: str) -> str:
+    """Return what the process of a *sandbox* has noted after *lines*, each of which may fail."""
+    tries = [f"try:\n    {line}\nexcept OSError:\n    pass" for line in lines]
+    program = [IMPORTS, f"sandbox = {sandbox}", "sandbox.install()", *tries]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([*program, "print(sandbox.violations)"])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
 
 @pytest.mark.parametrize(
     "code, refused",
     [
         (
-            "import socket; socket.create_connection(('169.254.169.254', 80), 1)",
+            "socket.create_connection(('169.254.169.254', 80), 1)",
             "only if JOBS_HTTP_ALLOW has this very",
         ),
-        ("import socket; socket.socket(socket.AF_UNIX).connect('/tmp/x')", "own machine"),
+        ("socket.socket(socket.AF_UNIX).connect('/tmp/x')", "own machine"),
         ("import subprocess; subprocess.run(['true'])", "starts a program"),
         ("open(DATA + '/secret-key').read()", "may not be read"),
         ("open('/proc/self/environ').read()", "may not be read"),
-        ("import socket; socket.create_connection(('127.0.0.1', 9), 1)", None),
+        ("socket.create_connection(('127.0.0.1', 9), 1)", None),
     ],
 )
 def test_the_sender_process_may_not(tmp_path: Path, code: str, refused: str | None) -> None:
     (tmp_path / "secret-key").write_text("key")
-    program = (
-        "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
-        f"DATA = {str(tmp_path)!r}\n"
-        "sandbox = Sandbox(NetworkPolicy(True), closed_folders=[DATA, '/proc'])\n"
-        "sandbox.install()\n"
-        f"try:\n    {code}\nexcept OSError:\n    pass\n"
-        "print(sandbox.violations)\n"
+    closed = [str(tmp_path), "/proc"]
+
+    found = violations(
+        f"Sandbox(NetworkPolicy(True), closed_folders={closed})",
+        code.replace("DATA", repr(str(tmp_path))),
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert (refused in done.stdout) if refused else (done.stdout == "[]\n")
+    assert (refused in found) if refused else (found == "[]\n")
 
 
 @pytest.mark.parametrize(
@@ -51,23 +68,11 @@ def test_the_sender_process_may_not(tmp_path: Path, code: str, refused: str | No
     ],
 )
 def test_an_allowlist_entry_lets_a_private_address_through(entry: str, is_refused: bool) -> None:
-    program = (
-        "import socket\n"
-        "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
-        "from jobs_app.core.network_allowlist import parse_allowlist\n"
-        f"allowlist = parse_allowlist({entry!r})\n"
-        "sandbox = Sandbox(NetworkPolicy(False, allowlist), closed_folders=[])\n"
-        "sandbox.install()\n"
-        "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
-        "print(bool(sandbox.violations))\n"
-    )
+    policy = f"NetworkPolicy(False, parse_allowlist({entry!r}))"
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
+    found = violations(f"Sandbox({policy}, closed_folders=[])", CALL)
 
-    assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
+    assert (found != "[]\n") == is_refused
 
 
 @pytest.mark.parametrize(
@@ -76,24 +81,12 @@ def test_an_allowlist_entry_lets_a_private_address_through(entry: str, is_refuse
 def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
     entry: str, is_refused: bool
 ) -> None:
-    program = (
-        "import socket\n"
-        "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
-        "from jobs_app.core.network_allowlist import OwnServer, parse_allowlist\n"
-        f"allowlist = parse_allowlist({entry!r})\n"
-        "own = (OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9),)\n"
-        "sandbox = Sandbox(NetworkPolicy(True, allowlist, own), closed_folders=[])\n"
-        "sandbox.install()\n"
-        "try:\n    socket.create_connection(('localhost', 9), 1)\nexcept OSError:\n    pass\n"
-        "print('own server of JOBS_REDIS_URL' in str(sandbox.violations))\n"
-    )
+    own = "(OwnServer('JOBS_REDIS_URL', '127.0.0.1', 9),)"
+    policy = f"NetworkPolicy(True, parse_allowlist({entry!r}), {own})"
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
+    found = violations(f"Sandbox({policy}, closed_folders=[])", CALL)
 
-    assert (done.stdout, done.stderr) == (f"{is_refused}\n", "")
+    assert ("own server of JOBS_REDIS_URL" in found) == is_refused
 
 
 @pytest.mark.parametrize(
@@ -108,43 +101,20 @@ def test_a_notification_does_not_reach_the_servers_of_jobs_app_itself(
 def test_a_notification_does_not_reach_the_servers_that_sentinels_name(
     named: str, host: str, violation: str | None
 ) -> None:
-    program = (
-        "import socket\n"
-        "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
-        "from jobs_app.core.network_allowlist import OwnServer\n"
-        "sandbox = Sandbox(NetworkPolicy(True), closed_folders=[])\n"
-        "sandbox.install()\n"
-        f"sandbox.begin({named})\n"
-        "client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        f"try:\n    client.connect(({host!r}, 9))\nexcept OSError:\n    pass\n"
-        "print(sandbox.violations)\n"
+    found = violations(
+        "Sandbox(NetworkPolicy(True), closed_folders=[])",
+        f"sandbox.begin({named})",
+        f"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(({host!r}, 9))",
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert (violation in done.stdout) if violation else (done.stdout == "[]\n")
+    assert (violation in found) if violation else (found == "[]\n")
 
 
 def test_an_allowed_name_opens_no_other_address() -> None:
-    program = (
-        "import socket\n"
-        "from jobs_app.notifications.sandbox import Sandbox\n"
-        "from jobs_app.tasks.network_policy import NetworkPolicy\n"
-        "from jobs_app.core.network_allowlist import parse_allowlist\n"
-        "allowlist = parse_allowlist('localhost')\n"
-        "sandbox = Sandbox(NetworkPolicy(False, allowlist), closed_folders=[])\n"
-        "sandbox.install()\n"
-        "socket.getaddrinfo('localhost', 9)\n"
-        "try:\n    socket.create_connection(('10.255.255.1', 9), 1)\nexcept OSError:\n    pass\n"
-        "print(sandbox.violations)\n"
+    found = violations(
+        "Sandbox(NetworkPolicy(False, parse_allowlist('localhost')), closed_folders=[])",
+        "socket.getaddrinfo('localhost', 9)",
+        "socket.create_connection(('10.255.255.1', 9), 1)",
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
-
-    assert "10.255.255.1 may not be called" in done.stdout
+    assert "10.255.255.1 may not be called" in found
