@@ -34,12 +34,21 @@ def cancellable(run_id: UUID) -> CancellableRun:
     return CancellableRun(run_id, 1, 0, RunLimits(), is_cooperative=True)
 
 
+@pytest.fixture
+def active(database: Database, process: Process) -> CancellableRun:
+    """A run of the task `celery` that its worker may stop."""
+    return cancellable(make_run(database, task="celery", at=clock.now()))
+
+
+@pytest.fixture
+def store(process: Process, active: CancellableRun) -> SentTask:
+    """What the run has sent, once the worker has claimed it."""
+    return SentTask(process, claimed(process, active.run_id), active)
+
+
 def test_a_wait_is_handed_on_when_its_worker_stops_once_it_is_on_record(
-    database: Database, process: Process
+    database: Database, process: Process, active: CancellableRun, store: SentTask
 ) -> None:
-    run_id = make_run(database, task="celery", at=clock.now())
-    active = cancellable(run_id)
-    store = SentTask(process, claimed(process, run_id), active)
     assert store.before() == (None, False)
     active.is_stopped = True
     assert not store.is_handed_on(), "nothing is on record"
@@ -47,7 +56,7 @@ def test_a_wait_is_handed_on_when_its_worker_stops_once_it_is_on_record(
     store.keep(SENT)
 
     assert store.is_handed_on()
-    assert run(database, run_id).result == {**SENT, "attempt": 1}
+    assert run(database, active.run_id).result == {**SENT, "attempt": 1}
     active.is_stopped = False
     assert not store.is_handed_on(), "the worker goes on"
     process.lease.renew(lease_now() - 60)
@@ -55,11 +64,9 @@ def test_a_wait_is_handed_on_when_its_worker_stops_once_it_is_on_record(
 
 
 def test_a_run_that_is_no_longer_ours_hands_nothing_on(
-    database: Database, process: Process
+    database: Database, active: CancellableRun, store: SentTask
 ) -> None:
-    run_id = make_run(database, task="celery", at=clock.now())
-    active = cancellable(run_id)
-    store = SentTask(process, claimed(process, run_id), active)
+    run_id = active.run_id
     with database.session() as session:
         rescue.finish_lost(session, run(database, run_id), 1, reason="gone", at=clock.now())
 
