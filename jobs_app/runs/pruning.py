@@ -91,11 +91,11 @@ class Span:
     oldest: datetime
 
 
-def spans(session: Session, job_ids: Sequence[int]) -> dict[int, Span]:
-    """Return the span of each of *job_ids* that has runs."""
-    statement = select(Job.id, *_span_columns()).where(in_values(session, Job.id, job_ids))
-    spans = {job_id: _span(*columns) for job_id, *columns in session.execute(statement)}
-    return {job_id: span for job_id, span in spans.items() if span is not None}
+def span(session: Session, job_id: int) -> Span | None:
+    """Return the span of a job; None if it has no runs, or is gone."""
+    statement = select(*_span_columns()).select_from(Job).where(Job.id == job_id)
+    row = session.execute(statement).one_or_none()
+    return None if row is None else _span(*row)
 
 
 @dataclass(frozen=True, slots=True)

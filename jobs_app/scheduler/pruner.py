@@ -176,7 +176,7 @@ class Pruner:
             if too_many <= MAX_SKIPPED or self.deleted == before:
                 return
             with self._database.reading() as session:
-                current = pruning.spans(session, [job.id]).get(job.id)
+                current = pruning.span(session, job.id)
 
     def _prune_job_state(
         self, state: RunState, job: Job, limits: Limits, too_many: int, *, at: datetime
