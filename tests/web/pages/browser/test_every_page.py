@@ -166,9 +166,21 @@ def test_every_page_is_clean_in_every_view(
     assert findings == {}
 
 
+#: Opens each menu, and returns the first words of those that reach beyond an edge.
+CUT_MENUS = """
+[...document.querySelectorAll("details.menu")].filter(menu => {
+    menu.open = true;
+    const list = menu.querySelector("ul").getBoundingClientRect();
+    menu.open = false;
+    return list.left < 0 || list.right > document.documentElement.clientWidth;
+}).map(menu => menu.textContent.trim().slice(0, 20))
+"""
+
+
 def _overflow(page: Page, width: int) -> list[str]:
     overflow = page.evaluate("document.documentElement.scrollWidth") - width
-    return [f"{overflow} px wider than {width}"] if overflow > 0 else []
+    found = [f"{overflow} px wider than {width}"] if overflow > 0 else []
+    return found + [f"menu cut at {width}: {menu}" for menu in page.evaluate(CUT_MENUS)]
 
 
 def test_a_job_that_only_watches_starts_to_run_in_two_clicks(
