@@ -1,7 +1,7 @@
 """The pruner: deletes what is past its retention, a few rows at a time, beside the tick.
 
 It runs in the active scheduler, in a thread of its own, so that the tick never waits for
-it. Each step is one short transaction, followed by a pause of at least the same length.
+it. Each step is one short transaction, followed by a pause (pruner_thread.py).
 """
 
 import time

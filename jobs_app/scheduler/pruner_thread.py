@@ -14,11 +14,29 @@ from jobs_app.scheduler.pruner import Pruner
 
 log = logging.getLogger(__name__)
 
-#: From the start of a scheduler to its first pass, and from one pass to the next.
-SETTLING_SECONDS, PASS_INTERVAL_SECONDS = 30.0, 1800.0
+#: From the start of a scheduler to its first pass, and from one pass to the next at least.
+SETTLING_SECONDS = 30.0
+#: From the start of a pass to that of the next.
+PASS_INTERVAL_SECONDS = 1800.0
 
-#: The pause after a step; as long as the step took, but at least this.
+#: The pause after a step: as long as the step took, but at least this.
 MIN_PAUSE_SECONDS = 0.02
+#: A pass that goes on for longer deletes less than is added: its pauses become shorter.
+BEHIND_SECONDS = PASS_INTERVAL_SECONDS / 2
+#: The pause of a pass that is behind, as a part of the step, and what it is at least, seconds.
+PAUSE_BEHIND, MIN_PAUSE_BEHIND_SECONDS = 0.25, 0.005
+
+
+def pause_after(step_seconds: float, *, pass_seconds: float) -> float:
+    """Return how long to pause after a step of a pass that goes on since *pass_seconds*."""
+    if pass_seconds < BEHIND_SECONDS:
+        return max(MIN_PAUSE_SECONDS, step_seconds)
+    return max(MIN_PAUSE_BEHIND_SECONDS, step_seconds * PAUSE_BEHIND)
+
+
+def pause_between(pass_seconds: float) -> float:
+    """Return the time from the end of a pass that took *pass_seconds* to the next, seconds."""
+    return max(SETTLING_SECONDS, PASS_INTERVAL_SECONDS - pass_seconds)
 
 
 class PrunerThread:
@@ -49,9 +67,9 @@ class PrunerThread:
     def _run(self) -> None:
         pause = SETTLING_SECONDS
         while not self._is_stopped.wait(pause):
-            pause = SETTLING_SECONDS
+            pause, began = SETTLING_SECONDS, time.monotonic()
             if self._is_active() and self._pass():
-                pause = PASS_INTERVAL_SECONDS
+                pause = pause_between(time.monotonic() - began)
 
     def _pass(self) -> bool:
         """Do one pass; False if it was interrupted."""
@@ -60,7 +78,8 @@ class PrunerThread:
             self._note(clock.now())
             for _ in self._pruner.steps(at=clock.now()):
                 now = time.monotonic()
-                if self._is_stopped.wait(max(MIN_PAUSE_SECONDS, now - step_began)):
+                pause = pause_after(now - step_began, pass_seconds=now - began)
+                if self._is_stopped.wait(pause):
                     return False
                 if not self._is_active():
                     return False
