@@ -48,6 +48,17 @@ def test_a_filter_is_in_the_address(api: Api, page: Page, query: str) -> None:
     assert name in answer.text
 
 
+def test_a_filter_that_only_links_have_is_said_and_kept(page: Page) -> None:
+    form = page("/jobs?last_state=failed&last_state=lost").text.partition("<button>Show")
+
+    assert [f'name="last_state" value="{state}"' in form[0] for state in ("failed", "lost")] == [
+        True,
+        True,
+    ]
+    assert "Last run: " in form[2].partition("</form>")[0]
+    assert "Last run: " not in page("/jobs").text.partition("</form>")[0]
+
+
 def test_the_list_goes_on_behind_its_page(api: Api, page: Page) -> None:
     for number in range(3):
         api.make_job(f"job-{number}")
