@@ -5,7 +5,8 @@ import gc
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
@@ -20,6 +21,7 @@ from jobs_app.jobs.redbeat_entries import Projection
 from jobs_app.worker.process_state.log_setup import LogSetup
 from tests.engines import EnginePool
 from tests.loud_exits import LoudExits
+from tests.plans import fill
 from tests.profiles import leave_parameters_to_nightly
 from tests.servers import (
     NEVER_FORK,
@@ -269,12 +271,21 @@ def debian_postgres() -> Iterator[DebianPostgres]:
 def migrated_sqlite() -> Path:
     """A SQLite file with all migrations applied, to be copied and never opened."""
     folder = Path(os.environ[SHARED_DIRECTORY_VARIABLE])
-    file = folder / "migrated.db"
+    return _ensure_sqlite(
+        "migrated",
+        lambda draft: migrate(Settings(data_dir=folder, database_url=f"sqlite:///{draft}")),
+    )
+
+
+def _ensure_sqlite(name: str, fill: Callable[[Path], object]) -> Path:
+    """Return the file *name* once it is there, made by *fill(draft)*, once in a test run."""
+    folder = Path(os.environ[SHARED_DIRECTORY_VARIABLE])
+    file = folder / f"{name}.db"
     with (folder / "sqlite_lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            draft = folder / "migrated_draft.db"
-            migrate(Settings(data_dir=folder, database_url=f"sqlite:///{draft}"))
+            draft = folder / f"{name}_draft.db"
+            fill(draft)
             draft.rename(file)
     return file
 
@@ -327,6 +338,34 @@ def unmigrated_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> I
 
 def _migrate_postgres(url: str) -> None:
     migrate(Settings(database_url=url))
+
+
+@pytest.fixture
+def long_history(
+    request: pytest.FixtureRequest, database_url: str, migrated_sqlite: Path, tmp_path: Path
+) -> Iterator[Database]:
+    """A database of this test's own with the many runs of plans.py, a copy of one filled once."""
+    if database_url.startswith("sqlite"):
+
+        def fill_copy(draft: Path) -> None:
+            shutil.copyfile(migrated_sqlite, draft)
+            _fill(f"sqlite:///{draft}")
+
+        shutil.copyfile(_ensure_sqlite("history", fill_copy), tmp_path / "history.db")
+        with closing(Database(f"sqlite:///{tmp_path / 'history.db'}")) as opened:
+            yield opened
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    template = server.ensure_template("history", _fill, template=MIGRATED_TEMPLATE)
+    url = server.create_database(template=template)
+    with closing(Database(url)) as opened:
+        yield opened
+    server.drop_database(url)
+
+
+def _fill(url: str) -> None:
+    with closing(Database(url)) as opened:
+        fill(opened)
 
 
 @pytest.fixture(scope="session")

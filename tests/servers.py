@@ -224,13 +224,18 @@ class PostgresServer:
         """Drop the database of *url*, and throw out whoever is still connected to it."""
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", url.rpartition("/")[2])
 
-    def ensure_template(self, name: str, fill: Callable[[str], None]) -> str:
-        """Return *name* once a database of that name is there, made by *fill(url)*, once."""
+    def ensure_template(
+        self, name: str, fill: Callable[[str], None], *, template: str = "template1"
+    ) -> str:
+        """Return *name* once a database of that name is there, made by *fill(url)*, once.
+
+        Before *fill* it is a copy of *template*.
+        """
         with self._locked(), psycopg.connect(self.admin_url, autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
             if known.fetchone() is None:
                 # Under another name first: a template that failed half-way is none.
-                fill(self.create_database(f"{name}_draft"))
+                fill(self.create_database(f"{name}_draft", template=template))
                 self._execute("ALTER DATABASE {} RENAME TO {}", f"{name}_draft", name)
         return name
 

@@ -17,7 +17,7 @@ from jobs_app.jobs.start import start_job
 from jobs_app.runs import fires, overlap
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOON, TASKS, make_run
-from tests.plans import fill, kept_plans
+from tests.plans import kept_plans
 from tests.profiles import sqlite_nightly
 
 #: The indexes that have no run that is over.
@@ -81,15 +81,13 @@ OF_ONE_JOB: dict[str, Work] = {
 
 @sqlite_nightly
 def test_no_statement_on_the_unfinished_runs_of_a_job_reads_finished_ones(
-    database: Database,
+    long_history: Database,
 ) -> None:
-    fill(database)
-
     for number, (name, work) in enumerate(OF_ONE_JOB.items()):
-        job = factories.job(database, f"job-{number}")
-        make_run(database, job)
-        make_run(database, job, state=RunState.WAITING)
-        plans = kept_plans(database, partial(work, job=job))
+        job = factories.job(long_history, f"job-{number}")
+        make_run(long_history, job)
+        make_run(long_history, job, state=RunState.WAITING)
+        plans = kept_plans(long_history, partial(work, job=job))
         read = {name for plan in plans for name in _READ.findall(plan)}
         assert read & OF_UNFINISHED, f"{name}: {plans}"
         assert read <= OF_UNFINISHED | BY_ID, f"{name}: {read} {plans}"

@@ -14,7 +14,7 @@ from jobs_app.jobs import overruns
 from jobs_app.notifications.lateness import Overrun
 from tests.factories import DAY, MINUTE, NOON, make_job, make_run
 from tests.notification_checks import make_channel, notified_events, rows
-from tests.plans import fill, plans
+from tests.plans import plans
 from tests.profiles import sqlite_nightly
 
 
@@ -102,10 +102,8 @@ def test_nobody_is_notified_of_a_job_that_is_gone(database: Database) -> None:
 
 
 @sqlite_nightly
-def test_finding_overruns_reads_no_history(database: Database) -> None:
-    fill(database)
-
-    plan = plans(database, lambda session: overruns.find(session, at=NOON))
+def test_finding_overruns_reads_no_history(long_history: Database) -> None:
+    plan = plans(long_history, lambda session: overruns.find(session, at=NOON))
 
     assert "ix_runs_unfinished" in plan
     assert "ix_runs_outcome" in plan

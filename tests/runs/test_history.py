@@ -24,7 +24,7 @@ from jobs_app.runs.id_prefix import IdRange
 from jobs_app.runs.recent import recent_runs
 from jobs_app.runs.same_error import same_error
 from tests.factories import DAY, HOUR, MINUTE, NOON, make_job, make_run, run
-from tests.plans import ERROR, RUNS, fill, plans
+from tests.plans import ERROR, RUNS, plans
 from tests.profiles import sqlite_nightly
 
 FAILURES = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST)
@@ -230,11 +230,9 @@ LOOKS: dict[str, tuple[Callable[[Session], object], *tuple[str, ...]]] = {
 
 
 @sqlite_nightly
-def test_no_list_reads_the_whole_history(database: Database) -> None:
-    fill(database)
-
+def test_no_list_reads_the_whole_history(long_history: Database) -> None:
     for name, (work, *indexes) in LOOKS.items():
-        plan = plans(database, work)
+        plan = plans(long_history, work)
         for index in indexes:
             assert index in plan, f"{name}: {plan}"
         # Neither in the order of the table, nor all of an index to be sorted.
@@ -242,17 +240,16 @@ def test_no_list_reads_the_whole_history(database: Database) -> None:
 
 
 @sqlite_nightly
-def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -> None:
-    fill(database)
-    with database.reading() as session:
-        deep = history.page(session, Filter(), before=None, limit=RUNS // 2)[0][-1]
+def test_a_page_in_the_depth_costs_what_the_first_one_does(long_history: Database) -> None:
+    with long_history.reading() as session:
+        deep = session.scalars(select(Run).order_by(Run.id).offset(RUNS // 2).limit(1)).one()
 
     plan = plans(
-        database,
+        long_history,
         lambda session: history.page(session, Filter(), before=Position.of(deep), limit=51),
     )
 
-    if database.engine.dialect.name == "postgresql":
+    if long_history.engine.dialect.name == "postgresql":
         reading = r"Index Scan Backward using ix_runs_instant.*\n\s+Index Cond: .*ROW\("
         assert re.search(reading, plan), plan
     else:
@@ -260,17 +257,15 @@ def test_a_page_in_the_depth_costs_what_the_first_one_does(database: Database) -
 
 
 @sqlite_nightly
-def test_deleting_a_run_or_a_worker_scans_no_history(database: Database) -> None:
+def test_deleting_a_run_or_a_worker_scans_no_history(long_history: Database) -> None:
     """The foreign keys that name them are looked up by an index each."""
-    if database.engine.dialect.name == "postgresql":
-        fill(database)
     looks = {
         "SELECT 1 FROM runs WHERE retry_of = {}": "ix_runs_retry_of",
         "SELECT 1 FROM runs WHERE worker_id = {}": "ix_runs_worker",
     }
-    with database.engine.connect() as connection:
+    with long_history.engine.connect() as connection:
         for statement, index in looks.items():
-            if database.engine.dialect.name == "postgresql":
+            if long_history.engine.dialect.name == "postgresql":
                 asked = f"EXPLAIN {statement.format(repr(str(new_run_id())))}"
             else:
                 asked = f"EXPLAIN QUERY PLAN {statement.format(repr(new_run_id().hex))}"

@@ -25,7 +25,7 @@ from tests.factories import (
     make_run,
     make_worker,
 )
-from tests.plans import captured, fill, plans
+from tests.plans import captured, plans
 
 
 def make_active(database: Database, **values: Any) -> tuple[UUID, UUID]:
@@ -119,12 +119,10 @@ def test_a_deleted_job_has_no_pause_to_end(database: Database) -> None:
         assert pending_work(session, at=NOON + MINUTE) == frozenset()
 
 
-def test_all_of_it_is_one_statement_that_reads_no_whole_table(database: Database) -> None:
-    fill(database)
-
-    with captured(database, "SELECT", "WITH") as statements, database.reading() as session:
+def test_all_of_it_is_one_statement_that_reads_no_whole_table(long_history: Database) -> None:
+    with captured(long_history, "SELECT", "WITH") as statements, long_history.reading() as session:
         pending_work(session, at=NOON)
-    plan = plans(database, lambda session: pending_work(session, at=NOON))
+    plan = plans(long_history, lambda session: pending_work(session, at=NOON))
 
     assert len(statements) == 1
     scans = [line for line in plan.splitlines() if "Seq Scan" in line or line.startswith("SCAN")]

@@ -20,7 +20,7 @@ from jobs_app.runs.counting import SETTLING, RunCounter
 from jobs_app.web import metric_families
 from jobs_app.web.metric_families import PREFIX, Family, families
 from tests.factories import MINUTE, NOON, SECOND, claim, finish, make_job, make_run, make_worker
-from tests.plans import fill, plans
+from tests.plans import plans
 
 ALL_JOBS = JobSeries(100)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "observing.md"
@@ -172,12 +172,11 @@ def test_counters_of_the_scheduler_are_shown_by_their_labels(database: Database)
     assert (lag["0.05",], lag["0.5",], lag["1",], lag[INFINITE,]) == (1, 1, 3, 3)
 
 
-def test_no_statement_reads_the_history(database: Database) -> None:
+def test_no_statement_reads_the_history(long_history: Database) -> None:
     """20,000 finished runs, of which the counting reads those since its last step."""
-    fill(database)
-    count_runs(database)
+    count_runs(long_history)
 
-    scrape = plans(database, lambda session: list(families(session, at=NOON)))
+    scrape = plans(long_history, lambda session: list(families(session, at=NOON)))
 
     assert "runs" in scrape
     assert not re.search(r"Seq Scan on runs|SCAN runs(?! USING)", scrape), scrape
