@@ -836,7 +836,7 @@ def pauses_that_end_meanwhile(d: Director) -> None:
     d.hold(d.scheduler.janitor.end_pauses(at=d.at()) == 0, "a pause ends twice, or too early")
 
 
-@scenario
+@on_postgresql
 def prolonged_while_a_pause_ends(d: Director) -> None:
     """A person prolongs a pause while the janitor ends it: one of them waits for the other."""
     job = d.job(**EVERY_MINUTE)
