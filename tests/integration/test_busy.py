@@ -3,14 +3,18 @@
 import signal
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import func, select
 
-from jobs_app.core.states import RunState
-from jobs_app.runs import messages
+from jobs_app.core.states import RunState, Trigger
+from jobs_app.db.columns import new_run_id
+from jobs_app.db.models.runs import Run
+from jobs_app.runs import insert, messages
 from jobs_app.runs.messages import Message
-from tests.factories import make_run
+from tests.factories import NOON
 from tests.integration.system import System
 from tests.profiles import threads_nightly
 from tests.servers import wait_until
@@ -22,16 +26,31 @@ def send_many(
     system: System, count: int, task: str = f"{TASKS}.process_holds_finish"
 ) -> list[UUID]:
     """Queue *count* runs; all their messages are in the broker when this returns."""
-    ids = [make_run(system.database, task=task) for _ in range(count)]
-    messages.publish(system.app, [Message(run_id, 1, task, "default") for run_id in ids])
-    return ids
+    plain: dict[str, Any] = {"kwargs": {}, "queue": "default", "priority": 5, "job_id": None}
+    plain |= {"task": task, "state": RunState.QUEUED, "trigger": Trigger.MANUAL}
+    new = [insert.NewRun(id=new_run_id(), created_at=NOON, **plain) for _ in range(count)]
+    with system.database.session() as session, session.begin():
+        insert.insert_runs(session, new)
+    messages.publish(system.app, [Message(run.id, 1, task, "default") for run in new])
+    return [run.id for run in new]
 
 
 def counted(system: System) -> Counter[RunState]:
-    return Counter(run.state for run in system.runs())
+    with system.database.reading() as session:
+        states = session.execute(select(Run.state, func.count()).group_by(Run.state))
+        return Counter(dict(states.all()))
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize(
+    "database_url, pool",
+    [
+        ("sqlite", "threads"),
+        ("postgresql", "prefork"),
+        pytest.param("sqlite", "prefork", marks=pytest.mark.nightly),
+        pytest.param("postgresql", "threads", marks=pytest.mark.nightly),
+    ],
+    indirect=["database_url"],
+)
 def test_many_runs_in_a_row_end_all_and_each_once(
     make_system: Callable[..., System], pool: str
 ) -> None:
