@@ -154,7 +154,9 @@ def test_a_task_that_ends_its_process_loses_its_own_run_only(worker: Installatio
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("mode", CancelMode)
+@pytest.mark.parametrize(
+    "mode", [CancelMode.GRACEFUL, pytest.param(CancelMode.KILL, marks=pytest.mark.nightly)]
+)
 def test_a_task_that_lets_nothing_run_beside_it_is_cancelled_from_outside(
     worker: Installation, tmp_path: Path, mode: CancelMode
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_worker_cut_off_from_the_database_ends_its_run_before_another_one_repe
     installation.assert_right(job, on_time_seconds=60, settle_seconds=60)
 
 
+@pytest.mark.nightly
 @both_ways
 def test_a_worker_cut_off_from_redis_finishes_what_it_has(wires: Wires, silently: bool) -> None:
     installation = wires.installation

@@ -14,6 +14,7 @@ from jobs_app.runs import history
 from tests.faults.bad_tasks import DEEPER_WAYS, WAYS
 from tests.faults.installation import Installation
 from tests.faults.test_bad_tasks import TASKS, start
+from tests.profiles import threads_nightly
 from tests.servers import wait_until
 
 LINES = 30
@@ -151,7 +152,7 @@ LOGGING_TASKS = "tests.faults.logging_tasks"
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_loggers_that_a_module_sets_up_at_import_are_heard_once(
     make_installation: Callable[..., Installation], database_url: str, pool: str
 ) -> None:

@@ -57,7 +57,9 @@ def pids_in(file: Path, count: int = 1) -> list[int]:
     return list(map(int, file.read_text().split()))
 
 
-@pytest.mark.parametrize("worker", ["prefork", "solo"], indirect=True)
+@pytest.mark.parametrize(
+    "worker", ["prefork", pytest.param("solo", marks=pytest.mark.nightly)], indirect=True
+)
 def test_what_a_task_leaves_behind_is_ended_and_named_in_its_log(
     worker: Installation, tmp_path: Path
 ) -> None:
@@ -131,7 +133,11 @@ def test_a_pool_process_that_somebody_kills_takes_its_programs_along(
 
 
 @pytest.mark.parametrize(
-    "method", ["fork", pytest.param("spawn", marks=pytest.mark.nightly), "forkserver"]
+    "method",
+    [
+        "fork",
+        *(pytest.param(other, marks=pytest.mark.nightly) for other in ("spawn", "forkserver")),
+    ],
 )
 def test_a_task_may_divide_its_work_among_processes(worker: Installation, method: str) -> None:
     for _ in range(2):

@@ -71,6 +71,8 @@ def children(pid: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(pid).children() if "jobs_app" in child.cmdline()]
 
 
+# Each way has a test of its own: test_own_app.py, test_celery.py, test_celery_step.py.
+@pytest.mark.nightly
 @postgresql_nightly
 def test_each_way_runs_the_report_of_the_shop(shop: System) -> None:
     shop.start("worker")

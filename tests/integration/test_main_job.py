@@ -41,6 +41,7 @@ def test_a_shell_job_runs_at_its_fire_and_its_output_is_kept(system: System) -> 
     assert sorted(log_of(system, run.id).splitlines()) == [f"hello {stamp} 1", "oops"]
 
 
+@postgresql_nightly
 def test_an_interval_job_fires_every_time_and_on_time(system: System) -> None:
     wait_until_both_are_ready(system)
     job = system.create(interval_seconds=1, overlap_policy=OverlapPolicy.ALLOW_ALL)
@@ -68,6 +69,7 @@ def wait_until_both_are_ready(system: System) -> None:
         system.wait_until_ready(name)
 
 
+@postgresql_nightly
 def test_a_users_own_tasks_run_unmodified(system: System) -> None:
     name = "tests.integration.user_tasks"
 
@@ -96,6 +98,7 @@ def test_a_users_own_tasks_run_unmodified(system: System) -> None:
     assert odd.state is RunState.SUCCEEDED
 
 
+@postgresql_nightly
 def test_celerys_own_retries_are_attempts(system: System) -> None:
     name = "tests.integration.user_tasks"
 
@@ -114,6 +117,7 @@ def test_celerys_own_retries_are_attempts(system: System) -> None:
     assert attempts[0].error["message"] == "try 0"
 
 
+@postgresql_nightly
 def test_a_run_whose_process_is_killed_is_lost_and_says_so(system: System) -> None:
     run = system.wait_for_end(system.start_run("tests.integration.user_tasks.vanish"))
 
@@ -124,7 +128,9 @@ def test_a_run_whose_process_is_killed_is_lost_and_says_so(system: System) -> No
 
 # What a cancel does to a task is the same on both, and that it arrives is tested on both.
 @sqlite_nightly
-@pytest.mark.parametrize("task", ["shell", "sleep", "spin"])
+@pytest.mark.parametrize(
+    "task", ["shell", pytest.param("sleep", marks=pytest.mark.nightly), "spin"]
+)
 def test_a_running_run_is_cancelled_within_seconds(system: System, task: str) -> None:
     kwargs: dict[str, dict[str, Any]] = {
         "shell": {"command": "sleep 60"},

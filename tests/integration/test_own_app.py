@@ -9,13 +9,13 @@ from jobs_app.core import clock
 from jobs_app.core.errors import InvalidInput
 from jobs_app.core.states import RunState
 from tests.integration.system import System
-from tests.profiles import postgresql_nightly
+from tests.profiles import postgresql_nightly, threads_nightly
 from tests.servers import wait_until
 
 MODULE = "tests.integration.own_app"
 
 
-@pytest.fixture(params=["prefork", "threads"])
+@pytest.fixture(params=["prefork", threads_nightly])
 def own(make_system: Callable[..., System], request: pytest.FixtureRequest) -> System:
     """An installation whose worker knows the user's application, with each pool."""
     system = make_system(imports=MODULE, worker_pool=request.param)

@@ -202,7 +202,10 @@ def test_without_prefetch_a_run_whose_process_dies_is_lost_and_the_next_one_succ
     succeed(system, queue(system, [0.0]))
 
 
-@pytest.mark.parametrize("limit", ["soft_time_limit_seconds", "time_limit_seconds"])
+@pytest.mark.parametrize(
+    "limit",
+    ["soft_time_limit_seconds", pytest.param("time_limit_seconds", marks=pytest.mark.nightly)],
+)
 def test_without_prefetch_a_time_limit_ends_a_run(
     make_system: Callable[..., System], limit: str
 ) -> None:

@@ -10,6 +10,7 @@ from jobs_app.core.states import RunState
 from jobs_app.jobs.start import TaskStart, start_task
 from jobs_app.runs import messages
 from tests.integration.system import System, pause
+from tests.profiles import threads_nightly
 from tests.servers import wait_until
 
 
@@ -25,7 +26,7 @@ def start(system: System, *, seconds: float = 0.0, **options: object) -> UUID:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_worker_that_gets_room_takes_the_most_urgent_run_first(
     make_system: Callable[..., System], pool: str
 ) -> None:

@@ -20,6 +20,7 @@ from jobs_app.runs import messages, workers
 from jobs_app.runs.retry import RetryPolicy
 from tests.factories import make_run
 from tests.integration.system import System, pool_process_of
+from tests.profiles import postgresql_nightly, threads_nightly
 from tests.running import pid_in
 from tests.servers import ValkeyServer, is_alive, wait_until
 from tests.tasks.builtin.shop_worker import running_shop
@@ -49,6 +50,7 @@ def cancel(system: System, run_id: UUID, mode: CancelMode) -> None:
         runs_cancel.cancel(session, run_id, mode=mode, by="tester", reason="test", at=clock.now())
 
 
+@postgresql_nightly
 def test_a_kill_ends_a_run_with_a_long_grace_at_once(system: System, tmp_path: Path) -> None:
     run_id = start_dozing(system, tmp_path / "pid", kill_grace_seconds=600)
     cancel(system, run_id, CancelMode.GRACEFUL)
@@ -101,7 +103,10 @@ def test_a_command_whose_worker_process_died_is_dead_before_its_run_is_lost(
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.few(2)
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-@pytest.mark.parametrize("limit", ["soft_time_limit_seconds", "time_limit_seconds"])
+@pytest.mark.parametrize(
+    "limit",
+    [pytest.param("soft_time_limit_seconds", marks=pytest.mark.nightly), "time_limit_seconds"],
+)
 def test_a_time_limit_holds_in_pools_that_know_none(
     make_system: Callable[..., System], pool: str, limit: str
 ) -> None:
@@ -118,7 +123,7 @@ def test_a_time_limit_holds_in_pools_that_know_none(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_worker_that_is_asked_to_stop_lets_its_runs_finish(
     make_system: Callable[..., System], tmp_path: Path, pool: str
 ) -> None:
@@ -137,7 +142,7 @@ def test_a_worker_that_is_asked_to_stop_lets_its_runs_finish(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_once(
     make_system: Callable[..., System], tmp_path: Path, pool: str
 ) -> None:
@@ -167,7 +172,7 @@ def test_a_command_is_dead_before_its_run_is_lost_by_a_worker_that_must_stop_at_
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", threads_nightly])
 def test_a_worker_that_must_stop_soon_goes_when_its_last_run_has_ended(
     make_system: Callable[..., System], tmp_path: Path, pool: str
 ) -> None:
