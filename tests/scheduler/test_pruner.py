@@ -40,6 +40,7 @@ from tests.factories import (
     run,
     runs_of,
 )
+from tests.profiles import postgresql_nightly
 
 OK, FAILED = RunState.SUCCEEDED, RunState.FAILED
 
@@ -375,6 +376,7 @@ def test_a_transaction_deletes_a_few_hundred_rows_at_most(database: Database) ->
     assert max(deleted) <= MAX_BATCH
 
 
+@postgresql_nightly
 def test_a_slow_database_is_asked_for_less_at_a_time(database: Database) -> None:
     pruner = Pruner(database, Settings())
     pruner._batch = MAX_BATCH

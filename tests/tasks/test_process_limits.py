@@ -71,6 +71,7 @@ def test_a_command_that_gets_no_more_memory_has_its_limit_in_the_error() -> None
     assert error.detail == ("The command ended with exit code 1. Its limit was 100 MiB of memory.")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("text", ["while :; do :; done", "sh -c 'while :; do :; done'; exit $?"])
 def test_a_command_that_uses_up_its_processor_time_is_killed_and_says_so(text: str) -> None:
     error = failure(text, {"cpu_seconds": 1})

@@ -64,6 +64,7 @@ def test_the_worker_is_asked_at_once_and_waited_for_last(make_up, number):
     assert not any(map(is_alive, family))
 
 
+@pytest.mark.nightly
 def test_what_valkey_held_survives_a_stop(make_up):
     up = make_up().start_and_wait()
     with redis.Redis.from_url(up.redis_url()) as client:
@@ -93,7 +94,10 @@ def test_a_second_ctrl_c_does_not_wait_for_the_worker(make_up):
     assert not any(map(is_alive, family))
 
 
-@pytest.mark.parametrize("name", ["worker", "scheduler", "web"])
+@pytest.mark.parametrize(
+    "name",
+    ["worker", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("scheduler", "web"))],
+)
 def test_a_dead_process_is_started_again(make_up, name):
     up = make_up().start_and_wait()
 
