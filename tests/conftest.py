@@ -22,7 +22,7 @@ from jobs_app.worker.process_state.log_setup import LogSetup
 from tests.engines import EnginePool
 from tests.loud_exits import LoudExits
 from tests.plans import fill
-from tests.profiles import leave_parameters_to_nightly
+from tests.profiles import NIGHTLY, leave_parameters_to_nightly
 from tests.servers import (
     NEVER_FORK,
     DatabasePool,
@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.option.markexpr and not is_nightly:
         config.option.markexpr = DEFAULT_MARKS
     if is_nightly:
-        os.environ[NEVER_FORK] = "1"
+        os.environ[NEVER_FORK] = os.environ[NIGHTLY] = "1"
     if config.option.chaos_seconds is None:
         config.option.chaos_seconds = NIGHTLY_CHAOS_SECONDS if is_nightly else CHAOS_SECONDS
     # The workers of pytest-xdist inherit the variable from the process that started them.

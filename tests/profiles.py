@@ -4,6 +4,7 @@ A test runs on both databases unless it says otherwise. Where its subject is the
 both, the default profile runs it on one of them, and `--nightly` on both.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from zlib import crc32
@@ -30,6 +31,15 @@ ALL_PARAMETERS = tuple(
 )
 #: How many parameters of any other test that needs a database the default profile tries.
 MAX_PARAMETERS = 3
+
+
+#: Set in the environment of the nightly tests.
+NIGHTLY = "JOBS_TESTS_NIGHTLY"
+
+
+def examples(count: int) -> int:
+    """Return how many examples hypothesis tries: *count* by night, a third of them by default."""
+    return count if NIGHTLY in os.environ else count // 3
 
 
 def leave_parameters_to_nightly(items: Iterable[pytest.Item]) -> None:

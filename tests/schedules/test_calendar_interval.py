@@ -18,6 +18,7 @@ from jobs_app.schedules.schedule import (
     preview,
     previous_fire,
 )
+from tests.profiles import examples
 from tests.schedule_oracle import calendar_fires_between
 from tests.schedules.examples import DAY, NEW_YORK, SECOND, TICK, nights
 
@@ -48,7 +49,7 @@ def dates(schedule: Schedule, count: int) -> list[str]:
     return [f"{fire.astimezone(zone):%Y-%m-%d %H:%M}" for fire in actual]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(INTERVALS, nights(), st.integers(0, 800 * 1440))
 @example((1, "day"), APIA, 5 * 1440 + 900)
 @example((1, "day"), APIA, 3 * 1440 + 60)
@@ -66,7 +67,7 @@ def test_fires_are_those_that_brute_force_finds(interval, night, minutes_before)
     assert actual == calendar_fires_between(interval, zone, anchor, after - SECOND, until)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(INTERVALS, nights(), st.integers(0, 100 * 1440))
 @example((1, "day"), APIA, 12 * 1440 + 900)
 def test_previous_fire_and_the_number_of_fires_are_those_of_a_walk(interval, night, minutes_before):

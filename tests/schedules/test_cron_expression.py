@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 from jobs_app.core.errors import InvalidSchedule
 from jobs_app.schedules import cron_expression
+from tests.profiles import examples
 
 
 @given(st.text(alphabet="0123456789*/,-#LWH()@ MONJAFEBSU?\t\n", max_size=40))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_any_text_is_either_read_or_refused(text):
     try:
         expression = cron_expression.parse(text, "seed")

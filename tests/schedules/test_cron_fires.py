@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jobs_app.core.errors import InvalidSchedule
 from jobs_app.schedules import cron_expression, cron_fires
+from tests.profiles import examples
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 UTC_ZONE = ZoneInfo("UTC")
@@ -32,7 +33,7 @@ UTC_ZONE = ZoneInfo("UTC")
     ).map(" ".join),
     st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - UTC is added below
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_in_utc_we_agree_with_cronsim(text, moment):
     after = moment.replace(tzinfo=UTC)
     try:

@@ -17,6 +17,7 @@ from jobs_app.schedules.schedule import (
     preview,
     previous_fire,
 )
+from tests.profiles import examples
 from tests.schedule_oracle import fires_between
 from tests.schedules.examples import (
     AUTUMN,
@@ -45,7 +46,7 @@ def local_fires(expression: str, zone: str, day: date, days: int = 1) -> list[st
 # Against brute force
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(crons, nights())
 @example("30 1 * * *", (NEW_YORK, datetime(2026, 11, 1, 6, 10, tzinfo=UTC)))
 @example("0 */2 * * *", ("Australia/Lord_Howe", datetime(2026, 4, 4, 14, tzinfo=UTC)))
@@ -61,7 +62,7 @@ def test_fires_are_those_that_brute_force_finds(expression, night):
     assert actual == fires_between(expression, zone, after, until)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(crons, nights())
 @example("*/30 * 17 2 *", ("America/Sao_Paulo", datetime(2018, 2, 17, tzinfo=UTC)))
 def test_previous_fire_is_the_inverse_of_next_fire(expression, night):
@@ -76,6 +77,7 @@ def test_previous_fire_is_the_inverse_of_next_fire(expression, night):
     assert previous_fire(schedule, before=forward[-1] + TICK) == forward[-1]
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(crons, nights(), st.integers(0, 59_999_999))
 def test_a_fire_is_strictly_later_whatever_the_fraction_of_the_minute(expression, night, micros):
     zone, moment = night
@@ -392,7 +394,7 @@ def test_jitter_differs_between_jobs_and_is_nothing_by_default():
 @example("30 23 * * *", "Pacific/Apia", datetime(2011, 12, 1), 60 * DAY)  # noqa: DTZ001 - same
 @example("*/30 * * * *", "Pacific/Kwajalein", datetime(1993, 8, 1), 60 * DAY)  # noqa: DTZ001 - same
 @example("0,30 * * * *", "America/St_Johns", datetime(2010, 10, 20), 60 * DAY)  # noqa: DTZ001 - same
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_the_number_of_fires_is_that_of_a_walk(expression, zone, begin, length):
     schedule = cron(expression, zone)
     after = begin.replace(tzinfo=UTC)
@@ -403,6 +405,7 @@ def test_the_number_of_fires_is_that_of_a_walk(expression, zone, begin, length):
     assert count_fires(schedule, after=after, until=until) == walked
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("zone", ["Europe/Paris", "America/Sao_Paulo", "Pacific/Apia"])
 @pytest.mark.parametrize("expression", ["0 0 * * *", "30 2,23 * * *"])
 def test_the_number_of_fires_of_sixty_years_is_that_of_a_walk(expression, zone):
@@ -421,7 +424,7 @@ def test_the_number_of_fires_of_sixty_years_is_that_of_a_walk(expression, zone):
     st.integers(0, 500_000),
     st.sampled_from([{}, {"start_at": NOW + HOUR}, {"end_at": NOW + HOUR}]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_the_number_of_fires_of_an_interval_is_that_of_a_walk(interval, begin, length, window):
     schedule = Schedule(interval_seconds=max(interval, length // 1000), anchor_at=NOW, **window)
     after = NOW + begin * SECOND

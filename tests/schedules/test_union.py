@@ -26,6 +26,7 @@ from jobs_app.schedules.union import (
     union,
     with_starts,
 )
+from tests.profiles import examples
 from tests.schedules.examples import DAY, HOUR, NEW_YORK, NOW, SECOND, TICK, cron, crons, nights
 
 MINUTE = timedelta(minutes=1)
@@ -52,7 +53,7 @@ def unions(draw: st.DrawFn) -> tuple[Schedules, datetime]:
     return Schedules(tuple(draw(st.lists(st.one_of(kinds), min_size=2, max_size=4)))), night
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(unions())
 def test_a_union_has_each_fire_of_its_schedules_once(example):
     schedule, after = example
@@ -68,7 +69,7 @@ def test_a_union_has_each_fire_of_its_schedules_once(example):
     assert [fire.at for fire in preview(schedule, after=after, count=9999, until=until)] == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(unions())
 def test_the_next_and_the_previous_fire_lead_through_the_same_fires(example):
     schedule, after = example
@@ -123,7 +124,7 @@ def test_a_shared_fire_has_the_shortest_jitter_of_its_schedules():
     assert schedule.jitter_seconds == 600
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(unions(), st.lists(st.sampled_from([0, 30, 600, 7200]), min_size=4, max_size=4))
 def test_a_jitter_never_puts_a_fire_behind_the_next_one(example, jitters):
     schedule, after = example

@@ -12,6 +12,7 @@ from jobs_app.schedules.description import describe
 from jobs_app.schedules.schedule import Schedule
 from jobs_app.schedules.validation import check
 from jobs_app.schedules.warnings import warnings
+from tests.profiles import examples
 from tests.schedules.examples import DAY, NEW_YORK, NOW, ZONES, cron, crons
 
 
@@ -101,7 +102,7 @@ def test_an_ordinary_schedule_has_no_warnings(schedule):
     assert warnings(schedule, now=NOW) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(crons, st.sampled_from(ZONES))
 def test_every_accepted_expression_can_be_described_and_warned_of(expression, zone):
     schedule = cron(expression, zone)

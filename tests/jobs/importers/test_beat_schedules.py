@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jobs_app.jobs.importers.beat_schedules import timing_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules.schedule import Schedule, fires
+from tests.profiles import examples
 
 AT = datetime(2026, 11, 30, 9, 41, 7, tzinfo=UTC)
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,7 +78,7 @@ def values(low: int, high: int, *texts: str) -> st.SearchStrategy:
     month_of_year=st.one_of(st.just("*"), values(1, 12, "jan", "nov-feb")),
     day_of_week=st.one_of(st.just("*"), values(0, 6, "mon-fri", "sat-mon", "sunday")),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_crontab_fires_as_celery_says_for_a_year(**fields):
     try:
         beat_crontab = crontab(app=APP, **fields)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from jobs_app.jobs.document import NAME
 from jobs_app.jobs.importers.command_names import is_numbered, name_of, unique_name
+from tests.profiles import examples
 
 CERTBOT = (
     "test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))'"
@@ -59,7 +60,7 @@ def test_a_prefix_comes_first():
     assert name_of("/x/backup.sh", prefix="web1-") == "web1-backup"
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(max_size=200) | st.text("a;&|'\"()/-. \\$={}[]!<>", max_size=60))
 def test_each_command_has_a_name_that_the_api_takes(command):
     assert NAME.fullmatch(name_of(command))

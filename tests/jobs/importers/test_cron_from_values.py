@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jobs_app.jobs.importers.cron_from_values import CronValues, cron_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import cron_expression
+from tests.profiles import examples
 
 FULL = {
     "minutes": range(60),
@@ -68,7 +69,7 @@ def test_values_are_written_as_short_as_they_can_be(values, expected):
         st.integers(1, 7).map(lambda step: {*range(0, 7, step)}),
     ),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_days_are_those_that_match_both_fields(days, weekdays):
     text = None
     with suppress(Refused):

@@ -11,6 +11,7 @@ from jobs_app.jobs.importers.crontab import (
     read_crontab,
 )
 from tests.jobs.importers.crontab_lines import PERSONAL, SYSTEM, VARIABLES
+from tests.profiles import examples
 
 
 def read(text: str, *, is_system: bool = False) -> list[Line]:
@@ -294,7 +295,7 @@ PIECES = st.text("*0159-/,~%@#=\\ '\"\t\r\nrootAZ_é\0&", max_size=60)
 NOISE = st.binary(max_size=60) | PIECES.map(str.encode)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(LINES.map(str.encode) | NOISE, max_size=8), st.booleans())
 def test_each_line_is_in_the_report_once_and_nothing_raises(parts, is_system):
     data = b"\n".join(parts)

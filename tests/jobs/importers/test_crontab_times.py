@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jobs_app.jobs.importers.crontab_times import field_times, macro_times, merged_fires
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.schedules import cron_expression
+from tests.profiles import examples
 
 BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 START = datetime(2027, 1, 1, tzinfo=UTC)
@@ -50,7 +51,7 @@ def a_field(low: int, high: int) -> st.SearchStrategy[str]:
     return st.lists(term, min_size=1, max_size=2).map(",".join)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.tuples(*(a_field(low, high) for low, high in BOUNDS)), st.integers(0, 366 * 1440))
 def test_each_minute_fires_as_in_vixie_s_cron(fields, minute):
     try:
