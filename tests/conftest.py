@@ -40,15 +40,21 @@ MIGRATED_TEMPLATE = "migrated"
 WAITING = {
     "/faults/test_neighbours": 40.0,
     "/faults/test_network": 30.0,
-    "/integration/test_notifications": 30.0,
     "/api/test_schemathesis": 25.0,
+    "/integration/test_secrets": 25.0,
     # It works all the time, and for long: begun as the last one, it is left alone.
-    "/simulation/test_mutants": 25.0,
+    "/simulation/test_mutants": 20.0,
+    "/faults/test_debian_postgres": 20.0,
     "/faults/test_machine": 20.0,
+    "/faults/test_concurrency": 15.0,
+    "/faults/test_scheduler": 15.0,
+    "/faults/test_worker": 15.0,
     "/faults/": 10.0,
+    "/core/test_process_memory": 8.0,
     "/integration/": 6.0,
     "/up/": 3.0,
     "/test_run.py": 3.0,
+    "/web/test_server.py": 2.0,
     "/pages/browser/": 2.0,
     "/test_log_stream": 1.0,
 }
