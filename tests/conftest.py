@@ -177,15 +177,21 @@ def _put_in_order(items: list[pytest.Item]) -> None:
     items[:] = first + [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
     """Let the garbage collector pass over the modules and tests, and come less often.
 
-    What it does is a twentieth of all the work: it finds next to nothing.
+    It finds next to nothing: in the collection it would do a seventh of all the work, and
+    later a twentieth.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _group(nodeid: str) -> str | None:
