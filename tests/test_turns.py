@@ -47,3 +47,4 @@ def test_a_test_that_ends_its_process_fails_alone(tmp_path: Path) -> None:
     )
 
     assert " 4 failed, 22 passed in " in done.stdout, done.stdout + done.stderr
+    assert not done.stderr
