@@ -162,12 +162,18 @@ class SharedDirectory:
         self.path.chmod(0o755)
         os.mkfifo(self.path / "death_pipe", 0o600)
         # For reading too, or opening would wait for a reader.
-        self._fd = os.open(self.path / "death_pipe", os.O_RDWR)
+        self._fd: int | None = os.open(self.path / "death_pipe", os.O_RDWR)
+        os.register_at_fork(after_in_child=self._close_pipe)
 
     def close(self) -> None:
         """End the servers in the directory and remove it."""
-        os.close(self._fd)
+        self._close_pipe()
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _close_pipe(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
 class PostgresServer:
