@@ -96,9 +96,9 @@ class Faults:
         return [text for text in self.found if not any(part in text for part in self.expected)]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests of the pages.
+    """One browser for all tests of a module.
 
     It ends with them: while Playwright runs, its event loop is that of this process.
     """
