@@ -30,7 +30,10 @@ from jobs_app.worker.process_state.descriptors import (
     empty_stdin,
     ensure_standard_descriptors,
 )
-from jobs_app.worker.process_state.fork_signals import reset_signals_in_forks
+from jobs_app.worker.process_state.fork_signals import (
+    end_watchdog_before_forks,
+    reset_signals_in_forks,
+)
 from jobs_app.worker.process_state.limits import Limits
 from jobs_app.worker.process_state.snapshot import ProcessState
 from jobs_app.worker.run_programs import RunPrograms
@@ -57,7 +60,9 @@ class Process:
         self.is_prefork = is_prefork
         # A run has its process for itself: what it changes there can be restored.
         self.is_exclusive = is_prefork or is_solo
-        if not is_prefork:
+        if is_prefork:
+            end_watchdog_before_forks()
+        else:
             # Tasks run in this process. With prefork, each pool process does it after its fork.
             reset_signals_in_forks()
             if is_solo:

@@ -4,6 +4,7 @@ A handler of Celery raises SystemExit. In a forked child this may happen inside 
 Python's own, which drops the exception: `Process.terminate()` would have no effect then.
 """
 
+import faulthandler
 import os
 import signal
 import threading
@@ -24,6 +25,23 @@ def reset_signals_in_forks() -> None:
         return
     _is_registered = True
     os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_reset)
+
+
+def end_watchdog_before_forks() -> None:
+    """From now on, end the watchdog of faulthandler before this process forks.
+
+    A module that runs in the worker may have started it (`dump_traceback_later`). A forked
+    process has the lock of its thread but not the thread: it would wait for ever in
+    `cancel_dump_traceback_later`, which each of our processes calls after a task.
+    """
+    pid = os.getpid()
+
+    def end() -> None:
+        # The processes that are forked from this one have the hook too.
+        if os.getpid() == pid:
+            faulthandler.cancel_dump_traceback_later()
+
+    os.register_at_fork(before=end)
 
 
 def _block() -> None:

@@ -1,5 +1,6 @@
 """A process that a task forks ends by a signal as in a script."""
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,10 @@ import pytest
 from jobs_app.celery_app import make_celery
 from jobs_app.core.settings import Settings
 from jobs_app.worker.pool_process import Process
-from jobs_app.worker.process_state.fork_signals import reset_signals_in_forks
+from jobs_app.worker.process_state.fork_signals import (
+    end_watchdog_before_forks,
+    reset_signals_in_forks,
+)
 from tests.running import in_child
 
 
@@ -90,3 +94,17 @@ def test_a_handler_of_the_task_is_inherited() -> None:
 
     assert code == 5
     assert is_unharmed
+
+
+def test_a_watchdog_of_the_worker_does_not_stop_the_processes_that_it_forks() -> None:
+    def ends_it() -> str:
+        signal.alarm(10)
+        faulthandler.cancel_dump_traceback_later()
+        return "went on"
+
+    def act() -> str:
+        end_watchdog_before_forks()
+        faulthandler.dump_traceback_later(60)
+        return in_child(ends_it)
+
+    assert in_child(act) == "went on"
