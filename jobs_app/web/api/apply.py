@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from flask import Response, jsonify
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 
 from jobs_app.core.document_diff import differences
 from jobs_app.core.errors import FieldError, InvalidInput, refuse
@@ -22,7 +22,7 @@ from jobs_app.web.api import job_documents, preconditions
 from jobs_app.web.api.late_blueprint import LateBlueprint
 from jobs_app.web.api.openapi import JOBS, problems
 from jobs_app.web.api.preconditions import MayRepeat
-from jobs_app.web.api.schemas.base import Input, refuse_large_kwargs
+from jobs_app.web.api.schemas.base import Input, raise_invalid, refuse_large_kwargs
 from jobs_app.web.api.schemas.dump import shown_job_kwargs
 from jobs_app.web.api.schemas.fields import Instant
 from jobs_app.web.api.schemas.job_input import JobIn, Name, WriteQuery
@@ -64,7 +64,8 @@ class ApplyIn(Input):
         }
     )
 
-    jobs: Annotated[list[JobIn], Field(max_length=MOST_JOBS)]
+    # Checked one by one, so that a job with a wrong field does not hide the faults of others.
+    jobs: Annotated[list[SkipValidation[JobIn]], Field(max_length=MOST_JOBS)]
     set: Annotated[str, Field(min_length=1, max_length=200, examples=["billing"])] | None = None
     prune: bool = False
     prune_only: Annotated[list[Name], Field(max_length=MOST_PRUNED)] | None = None
@@ -159,8 +160,9 @@ def _job_set(body: ApplyIn) -> JobSet:
     definitions: dict[int, Definition] = {}
     faults: list[FieldError] = []
     names: set[str] = set()
-    for number, job in enumerate(body.jobs):
+    for number, document in enumerate(body.jobs):
         try:
+            job = _job(document)
             if job.name in names:
                 detail = f"The job {job.name!r} is there twice."
                 refuse([FieldError("/name", "name_twice", detail)])
@@ -179,6 +181,14 @@ def _job_set(body: ApplyIn) -> JobSet:
     )
 
 
+def _job(document: object) -> JobIn:
+    """Return *document* as a job; raises InvalidInput with all its faults."""
+    try:
+        return JobIn.model_validate(document)
+    except ValidationError as error:
+        raise_invalid(error)
+
+
 #: The only schedule of a job, in a pointer.
 _SCHEDULE = re.compile(r"^/jobs/([0-9]+)/schedule(?=/|$)")
 
@@ -186,7 +196,12 @@ _SCHEDULE = re.compile(r"^/jobs/([0-9]+)/schedule(?=/|$)")
 @contextmanager
 def _pointers_as_sent(body: ApplyIn) -> Iterator[None]:
     """Let errors of an only schedule point into `schedules` of jobs that have it there."""
-    listed = {number for number, job in enumerate(body.jobs) if "schedules" in job.model_fields_set}
+    documents: Sequence[object] = body.jobs
+    listed = {
+        number
+        for number, document in enumerate(documents)
+        if isinstance(document, dict) and "schedules" in document
+    }
 
     def moved(match: re.Match[str]) -> str:
         is_listed = int(match[1]) in listed

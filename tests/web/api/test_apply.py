@@ -76,6 +76,27 @@ def test_faults_name_the_job_and_the_field_as_sent(api: Api) -> None:
     assert api.get("/jobs").json["items"] == []
 
 
+def test_a_job_with_a_wrong_field_does_not_hide_the_faults_of_others(api: Api) -> None:
+    jobs = [
+        a_job(name="a", time_limit=5),
+        a_job(name="b", task="shel"),
+        a_job(name="C"),
+        a_job(name="d", schedule={"cron": "61 * * * *"}),
+        "no job",
+    ]
+
+    answer = api.post("/apply", {"jobs": jobs})
+
+    assert answer.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [
+        ("/jobs/0/time_limit", "unknown_field"),
+        ("/jobs/1/task", "unknown_task"),
+        ("/jobs/2/name", "invalid_name"),
+        ("/jobs/3/schedule/cron", "out_of_range"),
+        ("/jobs/4", "wrong_type"),
+    ]
+
+
 def test_a_prune_needs_the_name_of_a_set(api: Api) -> None:
     answer = api.post("/apply", {"jobs": [], "prune": True})
 
