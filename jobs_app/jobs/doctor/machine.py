@@ -39,20 +39,21 @@ class Disk:
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Yield what is wrong with this machine, account."""
-    yield from root(os.geteuid())
+    yield from root(os.geteuid(), settings)
     yield from file_modes(settings.data_dir, sqlite_file(settings))
     yield from disk(_disks(settings))
     yield from network_filesystem(settings, _mounts())
 
 
-def root(euid: int) -> Iterator[Finding]:
-    """Yield a warning if this process runs as root."""
-    if euid == 0:
+def root(euid: int, settings: Settings) -> Iterator[Finding]:
+    """Yield a warning if this process runs as root, and commands have no account of their own."""
+    if euid == 0 and settings.shell_default_user is None:
         yield Finding(
             "root",
             Level.WARNING,
             "jobs-app runs as root, and so does each command of a job.",
-            "Run it as a user of its own, or let commands run as another account.",
+            "Run it as a user of its own, or let commands run as another account:"
+            " JOBS_SHELL_DEFAULT_USER.",
         )
 
 

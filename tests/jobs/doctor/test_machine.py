@@ -17,9 +17,12 @@ def levels(findings: Iterable[Finding]) -> list[tuple[str, str]]:
     return [(finding.check, str(finding.level)) for finding in findings]
 
 
-def test_root_is_named() -> None:
-    assert levels(machine.root(0)) == [("root", "warning")]
-    assert levels(machine.root(1000)) == []
+def test_root_is_named_unless_commands_have_another_account() -> None:
+    separate = Settings(shell_default_user="nobody")
+
+    assert levels(machine.root(0, Settings())) == [("root", "warning")]
+    assert levels(machine.root(1000, Settings())) == []
+    assert levels(machine.root(0, separate)) == []
 
 
 @pytest.mark.parametrize(
