@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from jobs_app.cli.completion import parts_of
-from jobs_app.cli.param_type import ParamType
+from jobs_app.cli.param_type import Choice, ParamType
 from jobs_app.cli.zones import shown_zone
 from jobs_app.core.durations import seconds_of
 from jobs_app.core.escape_sequences import plain
@@ -115,7 +115,7 @@ class Choices(ParamType[list[str]]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[str]:
-        one = click.Choice(self.words)
+        one = Choice(self.words)
         names = [name.strip() for name in str(value).split(",")]
         return [one.convert(name, param, ctx) for name in names if name]
 

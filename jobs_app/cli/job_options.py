@@ -17,7 +17,7 @@ from jobs_app.cli.completion import Completion, key_names, queue_names, task_nam
 from jobs_app.cli.format import Choices, Duration, OrNone
 from jobs_app.cli.notify_options import NOTIFY, notify_from, notify_options
 from jobs_app.cli.output import options
-from jobs_app.cli.param_type import ParamType
+from jobs_app.cli.param_type import Choice, ParamType
 from jobs_app.cli.problem_text import FieldOption
 from jobs_app.cli.schedule_json import schedules_in
 from jobs_app.cli.schedule_options import SCHEDULE_PARAMETERS, schedule_options, schedules_from
@@ -94,11 +94,11 @@ def _click_type(name: str, kind: Any) -> ParamType[Any]:
     if name.endswith("_seconds"):
         return Duration()
     if get_origin(kind) is Literal:
-        return click.Choice(get_args(kind))
+        return Choice(get_args(kind))
     if get_origin(kind) is tuple:
         return Choices(RETRIED, "OUTCOME,…")
     if issubclass(kind, StrEnum):
-        return click.Choice([item.value for item in kind])
+        return Choice([item.value for item in kind])
     if kind is bool:
         return click.BOOL
     return click.INT if kind is int else click.STRING

@@ -18,6 +18,7 @@ import click
 from jobs_app.cli.client import Json
 from jobs_app.cli.failure import Failure
 from jobs_app.cli.format import Choices, one_line
+from jobs_app.cli.param_type import Choice
 from jobs_app.core.escape_sequences import plain
 
 # The heading of each column of a table, and how it writes an item.
@@ -70,9 +71,9 @@ def options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
     return add_options
 
 
-def choice_of(values: Iterable[StrEnum]) -> "click.Choice[str]":
+def choice_of(values: Iterable[StrEnum]) -> Choice:
     """Return the type of an option that takes one of these values."""
-    return click.Choice([value.value for value in values])
+    return Choice([value.value for value in values])
 
 
 def any_of(

@@ -17,6 +17,7 @@ from jobs_app.cli.output import (
     print_text,
     print_warnings,
 )
+from jobs_app.cli.param_type import Choice
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.run_outcome import start_options, start_run, start_runs
 from jobs_app.cli.several_jobs import (
@@ -71,7 +72,7 @@ def pause(
 @jobs_options
 @click.option(
     "--on-missed",
-    type=click.Choice(["skip", "last", "all"]),
+    type=Choice(["skip", "last", "all"]),
     help="Which of the fires that passed meanwhile to run; by default none (skip).",
 )
 @dry_run_option

@@ -13,6 +13,7 @@ from jobs_app.cli.import_plan import Step, carry_out, plan, print_step
 from jobs_app.cli.job_files import read_file
 from jobs_app.cli.job_options import writable
 from jobs_app.cli.output import dry_run_option, json_option, print_json, print_note, print_text
+from jobs_app.cli.param_type import Choice
 from jobs_app.cli.paths import job_path
 from jobs_app.cli.schedule_json import without_empty_fields
 from jobs_app.cli.standard_streams import go_on_without_output
@@ -29,7 +30,7 @@ MAX_REFUSED = 20
 @click.option(
     "--format",
     "as_format",
-    type=click.Choice(["yaml", "crontab"]),
+    type=Choice(["yaml", "crontab"]),
     default="yaml",
     show_default=True,
     help="crontab: lines for cron; what they cannot say is a comment, and a note.",

@@ -19,6 +19,7 @@ from jobs_app.cli.output import (
     print_note,
     print_text,
 )
+from jobs_app.cli.param_type import Choice
 from jobs_app.cli.run_view import instant_text
 from jobs_app.core import clock
 from jobs_app.core.roles import AccountKind, Grant, Role
@@ -41,7 +42,7 @@ rights_options = options(
         "--grant",
         "grants",
         multiple=True,
-        type=click.Choice([*(grant.value for grant in Grant), ""]),
+        type=Choice([*(grant.value for grant in Grant), ""]),
         help="Right of an editor; repeatable, '' clears.",
     ),
     click.option(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs_app.cli.failure import CONFLICT, DOWN, FAILED, NO_SUCH, USAGE
+from jobs_app.cli.param_type import Choice
 from jobs_app.cli.single_options import SingleOptionCommand
 from jobs_app.core import clock, process
 from jobs_app.core.errors import (
@@ -180,7 +181,7 @@ def web(host: str | None, port: int | None) -> None:
 @click.option("--concurrency", type=int, help="Runs at once (JOBS_WORKER_CONCURRENCY).")
 @click.option(
     "--pool",
-    type=click.Choice(["prefork", "threads", "solo"]),
+    type=Choice(["prefork", "threads", "solo"]),
     help="Celery's pool (JOBS_WORKER_POOL).",
 )
 @click.option("--name", help="Name of this worker, unique among all (JOBS_WORKER_NAME).")
