@@ -73,18 +73,21 @@ def schedulers(session: Session, settings: Settings, *, at: datetime) -> Iterato
 
 
 def scheduler_lock(
-    living: Iterable[SchedulerProcess], settings: Settings, *, at: datetime
+    living: Sequence[SchedulerProcess], settings: Settings, *, at: datetime
 ) -> Iterator[Finding]:
     """Yield a warning if ticks may last longer than the lock of the active scheduler.
 
-    A scheduler extends its lock each quarter of it, between two ticks.
+    A scheduler extends its lock each quarter of it, between two ticks. One that was killed, or
+    that a backup has brought along, is not in a tick: another one has been started since.
     """
     seconds = settings.scheduler_lock_seconds
     remedy = "Raise JOBS_SCHEDULER_LOCK_SECONDS (8 by default, 15 at most), or lower"
     remedy += " JOBS_SCHEDULER_BATCH."
-    for scheduler in living:
+    active = [scheduler for scheduler in living if scheduler.is_active]
+    for scheduler in active:
         silent = (at - scheduler.ticked_at).total_seconds()
-        if scheduler.is_active and silent > seconds + NOTED_SECONDS:
+        is_replaced = any(other.started_at > scheduler.ticked_at for other in active)
+        if silent > seconds + NOTED_SECONDS and not is_replaced:
             yield Finding(
                 "scheduler_lock",
                 Level.WARNING,

@@ -69,6 +69,16 @@ def test_a_lock_that_is_shorter_than_a_tick(
     assert found == [("scheduler_lock", "warning")] * count
 
 
+def test_a_scheduler_that_was_killed_is_in_no_tick(database: Database) -> None:
+    add_scheduler(database)
+    add_scheduler(database, started_at=NOON + 5 * SECOND, ticked_at=NOON + 30 * SECOND)
+
+    with database.reading() as session:
+        found = list(installation.schedulers(session, Settings(), at=NOON + 30 * SECOND))
+
+    assert found == []
+
+
 def test_a_database_without_a_schema_needs_no_backup_first(database: Database) -> None:
     with database.session() as session:
         session.execute(text("DELETE FROM alembic_version"))
