@@ -153,7 +153,7 @@ def is_silent(ticked_at: datetime | None, *, at: datetime) -> bool:
 def silence(ticked_at: datetime | None) -> str:
     """Return the sentence about schedulers that have not looked since *ticked_at*."""
     if ticked_at is None:
-        return "No scheduler has ever looked: no job fires."
+        return "No scheduler runs: no job fires."
     return "No scheduler has looked for a minute: no job fires."
 
 

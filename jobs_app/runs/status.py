@@ -107,7 +107,7 @@ class Key:
 
 
 def last_tick(session: Session) -> datetime | None:
-    """Return when a scheduler last ticked; None if none ever did."""
+    """Return when a scheduler last ticked; None if all that there were have been stopped."""
     return session.scalars(select(func.max(SchedulerProcess.ticked_at))).one()
 
 

@@ -42,7 +42,7 @@ def test_a_module_that_is_broken_is_named_without_the_text_of_its_error(
 def test_each_part_that_is_down_has_a_sentence(
     app: Flask, store: Store, database: Database
 ) -> None:
-    never = "No scheduler has ever looked: no job fires. Start one: jobs-app scheduler."
+    never = "No scheduler runs: no job fires. Start one: jobs-app scheduler."
     assert sentences(app) == [never, REDIS["unreachable"]]
     now = clock.now()
     store(SchedulerProcess(name="s", pid=1, is_active=True, started_at=now, ticked_at=now))

@@ -16,7 +16,7 @@ def test_one_says_so_with_a_note_and_takes_it_back(
 ) -> None:
     line = line_of(page)
     viewer = page_of("viewer")
-    assert "No scheduler has ever looked" in page(line).text
+    assert "No scheduler runs" in page(line).text
 
     assert page.post(line, {"note": "asked the <b>DBAs</b>"}).status_code == 303
 

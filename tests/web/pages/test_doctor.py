@@ -16,7 +16,7 @@ def test_an_admin_sees_findings_with_what_helps_and_others_no_page(
     shown = admin.get("/doctor")
 
     assert shown.status_code == 200
-    assert "No scheduler has ever looked: no job fires." in shown.text
+    assert "No scheduler runs: no job fires." in shown.text
     assert "Start one: jobs-app up, or scheduler." in shown.text
     assert "The schema of the database is that of this version." in shown.text
     # Names keep their capitals.

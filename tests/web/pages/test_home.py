@@ -47,7 +47,7 @@ def test_an_empty_installation_says_how_to_begin(page: Page, page_of: Callable[.
     answer = page("/")
 
     assert answer.status_code == 200
-    assert "No scheduler has ever looked: no job fires." in part(answer, "attention")
+    assert "No scheduler runs: no job fires." in part(answer, "attention")
     assert "jobs-app scheduler" in part(answer, "attention")
     assert "jobs-app job create hello" in part(answer, "first")
     assert "An editor makes them." in part(page_of("viewer")("/"), "first")

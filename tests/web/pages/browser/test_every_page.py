@@ -207,7 +207,7 @@ def test_the_doctor_says_what_helps_and_looks_again(
 ) -> None:
     page = open_page(width=360)
     page.goto("/doctor")
-    finding = page.get_by_role("row").filter(has_text="No scheduler has ever looked")
+    finding = page.get_by_role("row").filter(has_text="No scheduler runs")
     expect(finding).to_contain_text("Start one: jobs-app up, or scheduler.")
     now = clock.now()
     scheduler = SchedulerProcess(name="a", pid=1, is_active=True, started_at=now, ticked_at=now)
