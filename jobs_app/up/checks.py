@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobs_app.core.errors import ConfigurationError, Conflict
+from jobs_app.core.setting_names import mistyped_variables
 from jobs_app.core.settings import Settings
-from jobs_app.core.text import closest
 from jobs_app.up.programs import announce
 
 LOCK_NAME = "up.lock"
-# The command line and ./run use these variables; they are not settings.
-OTHER_VARIABLES = frozenset({"JOBS_URL", "JOBS_TOKEN", "JOBS_PYTHON"})
 # A killed predecessor takes its children along, but not in the same instant.
 PORT_SECONDS = 1.0
 
@@ -57,14 +55,11 @@ def lock(directory: Path) -> Iterator[None]:
         yield
 
 
-def warn_of_typos(environment: Mapping[str, str]) -> None:
-    """Announce variables whose names look like a setting but are none."""
-    known = {f"JOBS_{name.upper()}" for name in Settings.model_fields}
-    for name in sorted(environment):
-        if name.startswith("JOBS_") and name not in known | OTHER_VARIABLES:
-            suggestion = closest(name, known, cutoff=0.8)
-            if suggestion is not None:
-                announce(f"{name} is no setting and is ignored; did you mean {suggestion}?")
+def warn_of_typos(environment: Mapping[str, str], *, process: str = "up") -> None:
+    """Announce, for *process*, variables whose names look like a setting but are none."""
+    for name, suggestion in mistyped_variables(environment):
+        text = f"{name} is no setting and is ignored; did you mean {suggestion}?"
+        announce(text, name=process)
 
 
 def checked_port(settings: Settings) -> int:

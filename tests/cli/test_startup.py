@@ -1,5 +1,6 @@
 """The command line answers at once, and its page says what it does."""
 
+import json
 import os
 import re
 import subprocess
@@ -130,6 +131,24 @@ def test_a_file_of_the_working_directory_takes_the_place_of_no_library(
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_process_of_its_own_names_a_mistyped_setting(tmp_path: Path, log_format: str) -> None:
+    settings = {"JOBS_DATA_DIR": str(tmp_path), "JOBS_LOG_FORMAT": log_format}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs_app", "scheduler"],
+        env=os.environ | settings | {"JOBS_SCHEDULER_BACTH": "3"},
+        capture_output=True,
+        text=True,
+    )
+
+    line = done.stderr.splitlines()[0]
+    text = json.loads(line)["message"] if log_format == "json" else line.partition("| ")[2]
+    assert text == (
+        "JOBS_SCHEDULER_BACTH is no setting and is ignored; did you mean JOBS_SCHEDULER_BATCH?"
+    )
 
 
 def test_a_misspelt_command_gets_a_suggestion() -> None:

@@ -117,6 +117,8 @@ def _outage_sentence(error: Exception) -> str:
 @contextmanager
 def _server_settings(**overrides: object) -> Iterator["Settings"]:
     """Yield the settings to a process that serves; prepare the process first."""
+    # `up` has said it before.
+    is_alone = DEATH_PIPE_VARIABLE not in os.environ
     protect_memory()
     with read_settings(overrides) as settings:
         from jobs_app.core import handed_settings
@@ -124,7 +126,18 @@ def _server_settings(**overrides: object) -> Iterator["Settings"]:
         handed_settings.take_from_environment(settings.secret_fields())
         die_with_parent()
         process.pause_gc()
+        if is_alone:
+            _warn_of_typos(settings)
         yield settings
+
+
+def _warn_of_typos(settings: "Settings") -> None:
+    from jobs_app.up.checks import warn_of_typos
+    from jobs_app.up.programs import announce_as_json
+
+    if settings.logs_json:
+        announce_as_json()
+    warn_of_typos(os.environ, process=click.get_current_context().info_name or "jobs-app")
 
 
 @click.command()

@@ -30,6 +30,7 @@ CHECKS: dict[str, str] = {
     "workers": "no worker has a problem",
     "versions": "all processes are of this version of jobs-app",
     "settings": "schedulers and workers have the same settings where they must",
+    "variables": "no variable JOBS_… is a mistyped setting",
     "imports": "the web server can load the modules of JOBS_IMPORTS",
     "zone_data": "all processes have the same time zone data",
     "zone_changes": "no fire of the next 90 days moves with new time zone data",

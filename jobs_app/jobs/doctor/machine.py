@@ -1,15 +1,16 @@
-"""Checks of the machine and the account of this process: disks, files."""
+"""Checks of the machine, the account and the variables of this process: disks, files."""
 
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
 
 from jobs_app.core.own_files import DATABASE_FILES, SECRET_FILES, others_can_write
+from jobs_app.core.setting_names import mistyped_variables
 from jobs_app.core.settings import Settings
 from jobs_app.jobs.doctor.findings import Finding, Level
 
@@ -39,10 +40,22 @@ class Disk:
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Yield what is wrong with this machine, account."""
+    yield from variables(os.environ)
     yield from root(os.geteuid(), settings)
     yield from file_modes(settings.data_dir, sqlite_file(settings))
     yield from disk(_disks(settings))
     yield from network_filesystem(settings, _mounts())
+
+
+def variables(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield a warning for each variable of *environment* that looks like a setting and is none."""
+    for name, suggestion in mistyped_variables(environment):
+        yield Finding(
+            "variables",
+            Level.WARNING,
+            f"{name} is no setting, and is ignored.",
+            f"Did you mean {suggestion}?",
+        )
 
 
 def root(euid: int, settings: Settings) -> Iterator[Finding]:

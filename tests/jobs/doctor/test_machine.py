@@ -17,6 +17,16 @@ def levels(findings: Iterable[Finding]) -> list[tuple[str, str]]:
     return [(finding.check, str(finding.level)) for finding in findings]
 
 
+def test_a_mistyped_setting_is_named() -> None:
+    environment = {"JOBS_WORKER_CONCURENCY": "3", "JOBS_URL": "x", "JOBS_WORKER_QUEUES": "a"}
+
+    (found,) = machine.variables(environment)
+
+    assert levels([found]) == [("variables", "warning")]
+    assert found.sentence == "JOBS_WORKER_CONCURENCY is no setting, and is ignored."
+    assert "JOBS_WORKER_CONCURRENCY" in found.remedy
+
+
 def test_root_is_named_unless_commands_have_another_account() -> None:
     separate = Settings(shell_default_user="nobody")
 
