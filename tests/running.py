@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import select
+import signal
 import traceback
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +17,9 @@ from jobs_app.tasks.context import LastLog, LogSink, ProgressSink, RunContext, S
 from tests.servers import wait_until
 
 T = TypeVar("T")
+
+#: How long a forked process may take for its answer.
+ANSWER_SECONDS = 120.0
 
 
 class Output:
@@ -83,7 +88,9 @@ def a_run(
 def in_child(act: Callable[[], T]) -> T:
     """Return what *act* returns in a forked process, which it may change as it likes.
 
-    Raises RuntimeError with the traceback if it raises.
+    Raises RuntimeError with the traceback if it raises. A process that does not answer within
+    ANSWER_SECONDS is ended, and prints where it was: a fork has the locks that other threads
+    held, and nobody who releases them.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -95,8 +102,14 @@ def in_child(act: Callable[[], T]) -> T:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
-        data = stream.read()
+        poll = select.poll()
+        poll.register(stream, select.POLLIN)
+        is_answered = bool(poll.poll(ANSWER_SECONDS * 1000))
+        if not is_answered:
+            os.kill(pid, signal.SIGABRT)
+        data = stream.read() if is_answered else b""
     os.waitpid(pid, 0)
+    assert is_answered, f"the process has not answered within {ANSWER_SECONDS:g} s"
     assert data, "the process has ended without an answer"
     has_returned, value = pickle.loads(data)  # noqa: S301  # from our own child
     if not has_returned:
