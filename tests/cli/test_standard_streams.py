@@ -24,6 +24,7 @@ def jobs_app(*arguments: str | bytes, before: str = "", shell: str = "", **varia
     )
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "redirection", [">/dev/full", pytest.param(">&-", marks=pytest.mark.nightly), "<&- >&-"]
 )
@@ -40,6 +41,7 @@ def test_a_full_or_closed_output_is_one_sentence(
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("is_unbuffered", ["", pytest.param("1", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(
     "arguments", [("job", "export"), ("job", "list", "--json"), ("run", "log", RUN_ID)]
@@ -94,6 +96,7 @@ def test_json_and_yaml_keep_their_text_in_any_encoding(server: CannedServer) -> 
     assert yaml.safe_load(as_yaml.stdout)[0]["description"] == job["description"]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -112,6 +115,7 @@ def test_text_that_is_no_utf8_is_one_sentence(
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "arguments, method, reader",
     [

@@ -109,6 +109,7 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> 
         check_secret_file(path)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("command", ["migrate", "web", "worker", "scheduler", "up"])
 def test_each_command_refuses_a_directory_that_others_can_write(
     tmp_path: Path, command: str

@@ -157,7 +157,8 @@ def test_a_worker_cut_off_from_redis_finishes_what_it_has(wires: Wires, silently
 @pytest.mark.parametrize(
     "server, silently",
     [
-        ("database", False),
+        # By default test_scheduler.py has a frozen leader, and test_database.py a lost database.
+        pytest.param("database", False, marks=pytest.mark.nightly),
         pytest.param("redis", True, marks=pytest.mark.nightly),
         pytest.param("database", True, marks=pytest.mark.chaos),
         pytest.param("redis", False, marks=pytest.mark.chaos),

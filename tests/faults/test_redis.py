@@ -66,7 +66,8 @@ def demoted(valkey: ValkeyServer) -> None:
     [
         pytest.param("sqlite", emptied, EMPTIED_SECONDS, marks=pytest.mark.nightly),
         ("postgresql", wiped, BACK_SECONDS),
-        ("sqlite", killed, BACK_SECONDS),
+        # What comes back then is less than what a backup of long ago brings, below.
+        pytest.param("sqlite", killed, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("postgresql", frozen, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("sqlite", full, BACK_SECONDS, marks=pytest.mark.nightly),
         pytest.param("postgresql", demoted, BACK_SECONDS, marks=pytest.mark.nightly),

@@ -98,6 +98,8 @@ def test_a_users_own_tasks_run_unmodified(system: System) -> None:
     assert odd.state is RunState.SUCCEEDED
 
 
+# test_retries.py has each way by default.
+@pytest.mark.nightly
 @postgresql_nightly
 def test_celerys_own_retries_are_attempts(system: System) -> None:
     name = "tests.integration.user_tasks"

@@ -3,6 +3,8 @@
 import re
 import socket
 
+import pytest
+
 from tests.up.conftest import Up
 
 
@@ -36,6 +38,7 @@ def test_a_module_that_is_nowhere_is_refused_before_anything_starts(make_up):
     assert up.notes() == []
 
 
+@pytest.mark.nightly
 def test_a_module_of_the_present_directory_is_found(make_up, data_dir, monkeypatch):
     data_dir.mkdir()
     (data_dir / "reports.py").write_text("")

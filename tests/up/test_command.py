@@ -132,6 +132,7 @@ def test_nothing_outlives_a_killed_up(make_up):
     wait_until(lambda: not any(map(is_alive, family)), "all of it ended")
 
 
+@pytest.mark.nightly
 def test_it_starts_again_right_after_it_was_killed(make_up):
     up = make_up().start_and_wait()
 

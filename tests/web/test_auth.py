@@ -227,6 +227,7 @@ def test_answers_with_data_are_not_stored_by_caches(api: Api) -> None:
     assert api.get("/jobs").headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host", "Forwarded", "X-Original-Host"])
 def test_no_answer_repeats_the_name_that_a_request_gives_to_this_server(
     api: Api, page_of: Callable[..., Page], name: str

@@ -88,6 +88,7 @@ def send(api: Api, request: str, fault: dict[str, Any]) -> tuple[Any, float, str
     return answer, time.process_time() - began_at, request
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_no_body_gets_a_long_answer(api: Api, fault: dict[str, Any]) -> None:
     api.make_job()

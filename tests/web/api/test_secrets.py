@@ -327,6 +327,7 @@ HEAVY_KWARGS = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kwargs", HEAVY_KWARGS.values(), ids=HEAVY_KWARGS)
 @pytest.mark.parametrize(
     "path",

@@ -161,6 +161,7 @@ def test_a_hostile_text_takes_time_as_it_is_long(part: str) -> None:
     assert {tag for tag, _ in Elements(html).found} <= TAGS
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("part", ["![", "> a\n", "[a](", "**a", "- ", "_a*", "`", "<a", "&", "#\n"])
 def test_a_hostile_description_takes_no_long_time(part: str) -> None:
     began = time.process_time()
