@@ -61,7 +61,11 @@ WAITING = {
 #: Tests that share a browser, processes or an installation, which take long to start: one process
 #: of pytest-xdist runs all of a group. Those with the browser come first.
 BROWSER = "/pages/browser/"
-GROUPS = (BROWSER, "/integration/test_cli", "/up/", "/test_run.py", "/test_packaging.py")
+GROUPS = (
+    *(BROWSER, "/integration/test_cli", "/up/", "/test_run.py", "/test_packaging.py"),
+    # One of them looks at all processes that start, also at those of the other.
+    "/core/test_process_memory.py",
+)
 #: How many more objects there are than before, and how many collections of each generation before
 #: one of the next.
 GC_THRESHOLDS = (20_000, 20, 50)
