@@ -1,8 +1,9 @@
 """What `jobs-app up` takes of a small machine, and how long its commands take.
 
 The memory is the proportional set size (PSS) of all processes together: a page that several
-share counts once. It is read after the start and after use: forty jobs, two of them every few
-seconds, with pages and lists that are asked for all the time.
+share counts once. It is in MiB; the goal, 250 MB, is 238 MiB. It is read after the start and
+after use: forty jobs, two of them every few seconds, with pages and lists that are asked for
+all the time.
 """
 
 import statistics
@@ -25,7 +26,7 @@ IDLE_SECONDS, QUICK_IDLE_SECONDS = 120, 20
 STARTS, COMMANDS = 5, 15
 #: Seconds after the start until nothing of it is left to do.
 SETTLE_SECONDS = 10
-MIB = 2**20
+MIB, MB = 2**20, 10**6
 
 JOBS: dict[str, Sequence[str]] = {
     "every-2-seconds": ["--command", "echo done", "--every", "2s"],
@@ -128,7 +129,8 @@ def memory(installation: Installation) -> dict[str, float]:
 def _by_process(sizes: dict[str, float]) -> str:
     ordered = sorted(sizes.items(), key=lambda item: -item[1])
     parts = ", ".join(f"{name.rpartition(' ')[0]} {size:.0f}" for name, size in ordered)
-    return f"{sum(sizes.values()):.0f} ({parts})"
+    total = sum(sizes.values())
+    return f"{total:.0f}, that is {total * MIB / MB:.0f} MB ({parts})"
 
 
 def _cpu_share(installation: Installation, seconds: float) -> float:

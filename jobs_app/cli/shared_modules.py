@@ -1,6 +1,7 @@
 """What the worker, the scheduler and the web server of `jobs-app up` share in memory.
 
-The process that forks them imports this module before; `up` itself does not.
+The process that forks them imports this module before; `up` itself does not. Modules that only
+the web server needs are missing: it imports them while the others start, and they share nothing.
 """
 
 import celery.app.control
@@ -32,7 +33,6 @@ import jobs_app.tasks.builtin.http
 import jobs_app.tasks.builtin.shell
 import jobs_app.tasks.builtin.sleep
 import jobs_app.tasks.command_supervisor
-import jobs_app.web.server
 import jobs_app.worker.celery_hooks.pools
 import jobs_app.worker.celery_hooks.strategy
 import jobs_app.worker.main  # noqa: F401 (the same)

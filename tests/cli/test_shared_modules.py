@@ -7,8 +7,10 @@ PROGRAM = """
 import sys, threading
 import jobs_app.cli.shared_modules
 assert threading.active_count() == 1, threading.enumerate()
-for name in ("jobs_app.web.server", "jobs_app.scheduler.beat", "jobs_app.worker.main"):
+for name in ("sqlalchemy.orm", "jobs_app.scheduler.beat", "jobs_app.worker.main"):
     assert name in sys.modules
+# All processes would wait for what the web server alone needs.
+assert not sys.modules.keys() & {"flask", "jobs_app.web.server"}
 """
 
 
