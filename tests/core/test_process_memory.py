@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -21,6 +22,9 @@ from jobs_app.up.valkey import free_port
 from tests.servers import wait_until
 
 PROJECT = Path(__file__).parents[2]
+
+#: Part of our secrets: another process of the tests may have the same test at the same time.
+CANARY = f"canary-{uuid4().hex}"
 
 #: Root may read everything; root without its capabilities may read no more than a user.
 WITHOUT_PRIVILEGES = """
@@ -107,8 +111,8 @@ class Server:
             "up",
             environment={
                 "JOBS_SECRET_KEY": self.key,
-                "JOBS_SMTP_URL": "smtp://u:canary-smtp@localhost",
-                "PGPASSWORD": "canary-variable",
+                "JOBS_SMTP_URL": f"smtp://u:{CANARY}-smtp@localhost",
+                "PGPASSWORD": f"{CANARY}-variable",
                 "JOBS_DATA_DIR": str(data_dir),
                 "JOBS_PORT": str(self.port),
                 "PYTHONPATH": str(PROJECT),
@@ -201,10 +205,10 @@ def test_a_job_reads_neither_environment_nor_memory_of_the_processes_it_runs_und
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells by /proc")
 def test_nobody_reads_a_process_that_he_makes_start(server: Server) -> None:
-    words = [server.key, "canary-smtp", "canary-variable", "canary-hook", "canary-run"]
-    webhook = {"url": "http://127.0.0.1:9/canary-hook", "secret": "s" * 24}
+    words = [server.key, *(f"{CANARY}-{word}" for word in ("smtp", "variable", "hook", "run"))]
+    webhook = {"url": f"http://127.0.0.1:9/{CANARY}-hook", "secret": "s" * 24}
     server.ask("/api/v1/channels", {"name": "hook", "webhook": webhook})
-    server.ask("/api/v1/secrets/S", {"value": "canary-run"}, method="PUT")
+    server.ask("/api/v1/secrets/S", {"value": f"{CANARY}-run"}, method="PUT")
     racer = unprivileged(sys.executable, "-c", RACE, *words, environment={}, pipe=subprocess.PIPE)
     assert racer.stdout is not None
     assert racer.stdout.readline() == b"racing\n"
