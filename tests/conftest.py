@@ -212,11 +212,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _same_log_setup() -> Iterator[None]:
-    """Undo what modules that a test imports, and tests themselves, do to the module logging."""
-    saved = LogSetup()
+def _same_process() -> Iterator[None]:
+    """Undo what a test, and modules that it imports, do to the module logging and to the umask."""
+    saved, umask = LogSetup(), os.umask(0o022)
+    os.umask(umask)
     yield
     saved.restore()
+    os.umask(umask)
 
 
 @pytest.fixture(scope="session")

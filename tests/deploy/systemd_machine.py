@@ -24,6 +24,8 @@ STAND_INS = ("sysinit", "basic", "shutdown", "network-online", "multi-user", "de
 #: Makes the namespaces private. `/etc`, `/opt`, `/var`, `/usr/local` are the machine's, and
 #: what is written there goes to a file system in memory, as all of `/run` and `/tmp` does.
 BOOT = """
+# Services read what is written here, whatever the umask of the tests is.
+umask 022
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/source /mnt/packages /mnt/python /mnt/units /mnt/log
