@@ -144,6 +144,26 @@ def block(text: str) -> str:
     return str(found)
 
 
+def umasks(commands: str, *, start: str) -> set[str]:
+    """Return the umasks that the commands of a block have, in a shell that has *start*."""
+    others_print = re.sub(r"^(?!umask ).+", "umask", commands, flags=re.MULTILINE)
+    script = f"umask {start}\n{others_print}"
+    return set(subprocess.check_output(["sh", "-euc", script], text=True).split())
+
+
+@pytest.mark.parametrize("command", ["python3 -m venv", "git pull"])
+def test_services_can_read_what_a_root_with_a_strict_umask_installs(command: str) -> None:
+    assert umasks(block(command), start="0077") == {"0022"}
+
+
+def test_no_block_closes_the_files_that_later_ones_write() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+    found = [umasks(commands, start="0022") for commands in blocks]
+
+    assert found == [{"0022"}] * len(blocks)
+
+
 class Installation:
     """jobs-app on a machine of its own, on a free port, as its operator reaches it."""
 
