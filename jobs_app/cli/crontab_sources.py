@@ -15,7 +15,7 @@ from jobs_app.cli.crontab_files import STDIN, CrontabFile
 from jobs_app.cli.import_sources import Item, Source
 from jobs_app.cli.periodic_sources import tasks_of
 from jobs_app.core.text import counted, listed
-from jobs_app.jobs.importers.command_names import is_interpreter, name_of
+from jobs_app.jobs.importers.command_names import is_interpreter, name_of, runs_others
 from jobs_app.jobs.importers.crontab import Entry, Line, LineKind, read_crontab
 from jobs_app.jobs.importers.crontab_commands import NEEDS_ROOT
 from jobs_app.jobs.importers.crontab_times import merged_fires
@@ -205,7 +205,7 @@ def _column_differences(command: str) -> Iterator[str]:
     elif (
         following
         and match(r"[a-z_][a-z0-9_-]*\Z", word)
-        and not is_interpreter(word)
+        and not runs_others(word)
         and _is_command(following[0])
     ):
         yield (

@@ -42,6 +42,8 @@ def test_a_long_place_is_cut_to_what_a_job_can_hold() -> None:
         (f"@daily {getpass.getuser()} x\n", True, None),
         ("@daily nobody x\n", False, "begins with the account 'nobody'"),
         ("@daily cat x\n", False, None),
+        ("@daily if [ -f /x ]; then y; fi\n", False, None),
+        ("@daily chronic /usr/bin/x\n", False, None),
         ("@daily no-such-account-here x\n", False, None),
         ("@daily no-such-account-here /usr/bin/x\n", False, "a --system crontab?"),
         ("@daily no-such-account-here cd /srv\n", False, "a --system crontab?"),

@@ -1,10 +1,18 @@
 """Names of jobs, made from their commands. Pure, no IO."""
 
 import re
-import shlex
 from collections.abc import Collection
 from itertools import count
 from pathlib import PurePosixPath
+
+from jobs_app.jobs.importers.shell_words import (
+    CONDITION_BEGINS,
+    CONDITION_ENDS,
+    HEADERS,
+    SHELL_WORDS,
+    command_words,
+    is_operator,
+)
 
 #: The longest name that is made; the API takes 100 characters, and a number may follow.
 MOST_CHARACTERS = 60
@@ -13,39 +21,77 @@ MOST_PREFIX = 30
 #: A command without a word for a name.
 NAMELESS = "job"
 
-#: Programs that run another one, with those of their options that have a value.
+#: Programs that run another one, with those of their options that have a value behind them.
 _WRAPPERS: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("env", "nohup", "setsid", "exec", "time", "chronic", "cronic"), frozenset()),
+    **dict.fromkeys(("nohup", "setsid", "exec", "chronic", "cronic", "busybox"), frozenset()),
     **dict.fromkeys(("run-one", "eval", "unbuffer", "xvfb-run", "command"), frozenset()),
-    **dict.fromkeys(("sudo", "doas", "runuser"), frozenset({"-u", "-g"})),
-    "nice": frozenset({"-n"}),
-    "ionice": frozenset({"-c", "-n"}),
-    "timeout": frozenset({"-k", "-s"}),
-    "flock": frozenset({"-w", "-E"}),
-    "setlock": frozenset(),
-    "envdir": frozenset(),
+    **dict.fromkeys(("setlock", "envdir", "lckdo", "gosu", "su-exec"), frozenset()),
+    **dict.fromkeys(("taskset", "chrt", "systemd-inhibit", "prlimit"), frozenset()),
+    **dict.fromkeys(("su", "runuser"), frozenset({"-u", "-g", "-G", "-s", "--user", "--shell"})),
+    **dict.fromkeys(("sudo", "doas"), frozenset({"-u", "-g", "-C", "--user", "--group"})),
+    "env": frozenset({"-u", "-C", "--unset", "--chdir"}),
+    "time": frozenset({"-o", "-f", "--output", "--format"}),
+    "nice": frozenset({"-n", "--adjustment"}),
+    "ionice": frozenset({"-c", "-n", "--class", "--classdata"}),
+    "timeout": frozenset({"-k", "-s", "--kill-after", "--signal"}),
+    "flock": frozenset({"-w", "-E", "--wait", "--timeout", "--conflict-exit-code"}),
+    "lockf": frozenset({"-t"}),
     "stdbuf": frozenset({"-i", "-o", "-e"}),
+    "setpriv": frozenset({"--reuid", "--regid", "--groups"}),
+    "chpst": frozenset({"-u", "-U", "-e", "-b", "-n", "-l", "-L", "-m", "-d", "-o", "-p", "-t"}),
+    "softlimit": frozenset({"-a", "-c", "-d", "-f", "-l", "-m", "-o", "-p", "-r", "-s", "-t"}),
+    "systemd-run": frozenset({"-p", "-u", "-E", "--property", "--unit", "--uid", "--setenv"}),
     "systemd-cat": frozenset({"-t", "-p"}),
 }
-#: Wrappers whose first word without a - is not the program: a file, a duration.
-_WITH_WORD = frozenset({"timeout", "flock", "setlock", "envdir"})
+#: Wrappers whose first word without a - is not the program: a file, a duration, an account.
+_WITH_WORD = frozenset({"timeout", "flock", "setlock", "envdir", "lckdo", "lockf", "gosu"}) | {
+    *("su-exec", "taskset", "chrt")
+}
+#: Wrappers with a subcommand.
+_RUNNERS = {"bundle": "exec", "poetry": "run", "pipenv": "run", "uv": "run", "pdm": "run"}
+#: Wrappers that have the command as the text of -c.
+_LOGINS = frozenset({"su", "runuser"})
 #: Programs that run a script, or a module after -m.
 _INTERPRETERS = re.compile(
     r"(?:sh|bash|dash|zsh|ksh|python[\d.]*|pypy3?|php[\d.]*|perl|ruby|node|nodejs|java|deno|bun"
     r"|Rscript|lua|tclsh|pwsh)"
 )
-#: Commands in front of the one that matters: tests, and changes of the directory.
+#: Options of interpreters in front of the script that have a value behind them.
+_SCRIPT_OPTIONS = {
+    **dict.fromkeys(("bash", "zsh", "ksh", "sh"), frozenset({"-o", "-O", "+o", "+O", "--rcfile"})),
+    "python": frozenset({"-W", "-X"}),
+    "php": frozenset({"-d", "-c"}),
+    "java": frozenset({"-cp", "-classpath", "--class-path"}),
+    "node": frozenset({"-r", "--require"}),
+    "ruby": frozenset({"-I", "-r"}),
+    "perl": frozenset({"-I"}),
+}
+#: Options of interpreters, but shells, whose value is the code itself.
+_CODE = re.compile(r"(?:perl|ruby|node|lua|Rscript|deno) -[a-z]*[eE]|python -[a-zA-Z]*c|php -r")
+#: Commands around the one that matters: tests, messages, what sets up the shell or ends it.
 _PREPARATIONS = frozenset(
-    {"cd", "test", "[", "[[", "export", "source", ".", "sleep", "true", "umask", "which", "type"}
-)
-_SHELL_WORDS = frozenset(
-    {"if", "then", "else", "fi", "do", "done", "while", "until", "for", "!", "{", "}"}
+    {
+        *(
+            "cd",
+            "pushd",
+            "popd",
+            "test",
+            "[",
+            "[[",
+            "pgrep",
+            "pidof",
+            "mountpoint",
+            "which",
+            "type",
+        ),
+        *("export", "declare", "local", "readonly", "unset", "let", "set", "shopt", "trap"),
+        *("source", ".", "umask", "ulimit", "sleep", "wait", "true", "false", ":", "exit"),
+        *("return", "break", "continue", "echo", "printf", "date", "yes", "cat", "mkdir", "read"),
+        "mountpoint",
+    }
 )
 _SUFFIX = re.compile(r"\.(?:sh|bash|py|pyc|pl|rb|php|js|mjs|jar|r|lua|cgi)\Z", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_SEPARATORS = frozenset({"&&", "||", ";", "|", "&", "|&"})
-#: A redirection, with its file if no blank is between them in a command that was cut at blanks.
-_REDIRECTION = re.compile(r"([();]*)\d*(&?[<>][<>&|]*)(?!\()(.*)", re.DOTALL)
 
 
 def name_of(command: str, *, prefix: str = "") -> str:
@@ -81,7 +127,7 @@ def is_numbered(name: str, base: str) -> bool:
 
 def _telling_parts(command: str) -> list[str]:
     """Return the program of *command* without its directory, and its first telling argument."""
-    for words in _commands(_without_redirections(shell_words(command))):
+    for words in _commands(command_words(command)):
         if parts := _parts(words):
             return parts
     return []
@@ -92,58 +138,35 @@ def is_interpreter(program: str) -> bool:
     return _INTERPRETERS.fullmatch(program) is not None
 
 
-def shell_words(command: str) -> list[str]:
-    """Return the words of *command*, its operators among them, without quotation marks."""
-    lexer = shlex.shlex(command[:4000], posix=True, punctuation_chars="();<>|&")
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    words: list[str] = []
-    try:
-        words.extend(lexer)
-    except ValueError:
-        # An open quotation mark: the words up to it are enough for a name.
-        words = words or command[:4000].split()
-    return words
-
-
-def _without_redirections(words: list[str]) -> list[str]:
-    """Return *words* without redirections: each is a number, an operator and a file."""
-    rest: list[str] = []
-    is_file = False
-    for word in words:
-        match = _REDIRECTION.fullmatch(word)
-        if match is None:
-            if not is_file or set(word) & set("();|&<"):
-                # The command of >(…) is one of its own.
-                rest.append("(" if word == ">(" else word)
-            is_file = False
-            continue
-        if rest and rest[-1].isdigit():
-            rest.pop()
-        if match[1]:
-            rest.append(match[1])
-        is_file = not match[3]
-    return rest
+def runs_others(word: str) -> bool:
+    """Tell whether *word* belongs to the shell, or is a program that runs what follows it."""
+    words = SHELL_WORDS | HEADERS.keys() | _PREPARATIONS | _WRAPPERS.keys() | _RUNNERS.keys()
+    return word in words or is_interpreter(word)
 
 
 def _commands(words: list[str]) -> list[list[str]]:
     """Return the simple commands in *words*, those that only prepare at the end."""
-    commands: list[list[str]] = [[]]
+    commands: list[tuple[bool, list[str]]] = [(False, [])]
+    is_condition = False
     for word in words:
-        is_shell_word = word in _SHELL_WORDS and not commands[-1]
-        if word in _SEPARATORS or is_shell_word or set(word) <= set("();|&"):
-            commands.append([])
+        is_shell_word = word in SHELL_WORDS and not commands[-1][1]
+        if is_shell_word and word in CONDITION_BEGINS | CONDITION_ENDS:
+            is_condition = word in CONDITION_BEGINS
+        if is_shell_word or is_operator(word):
+            commands.append((is_condition, []))
         else:
-            commands[-1].append(word)
-    stripped = [_without_wrappers(words) for words in commands]
-    ours = [words for words in stripped if words and not _prepares(words)]
-    return ours + [words for words in stripped if words and _prepares(words)]
+            commands[-1][1].append(word)
+    stripped = [(is_test, _without_wrappers(words)) for is_test, words in commands]
+    ours = [words for is_test, words in stripped if words and not (is_test or _prepares(words))]
+    return ours + [words for is_test, words in stripped if words and (is_test or _prepares(words))]
 
 
 def _prepares(words: list[str]) -> bool:
     # Some packages wait for a while first: perl -e 'sleep int(rand(3600))'.
     waits = _INTERPRETERS.fullmatch(_program(words)) and any("sleep" in word for word in words[1:3])
-    return bool(waits) or _program(words) in _PREPARATIONS or words[:2] == ["command", "-v"]
+    is_output = words[0].startswith(("$(", "`"))
+    is_asked = words[:2] == ["command", "-v"]
+    return bool(waits) or is_output or is_asked or _program(words) in _PREPARATIONS
 
 
 def _program(words: list[str]) -> str:
@@ -155,17 +178,38 @@ def _without_wrappers(words: list[str]) -> list[str]:
     rest = list(words)
     while rest and rest[:2] != ["command", "-v"]:
         program = _program(rest)
-        if _ASSIGNMENT.match(rest[0]):
+        if _ASSIGNMENT.match(rest[0]) or rest[0] == "$":
             rest.pop(0)
             continue
-        if program not in _WRAPPERS:
+        if program in _RUNNERS and rest[1:2] == [_RUNNERS[program]]:
+            rest = rest[2:]
+            continue
+        if program in _LOGINS and (text := _text_of_command(rest[1:])) is not None:
+            return _first_command(text)
+        # Without -c, su starts a shell.
+        if program not in _WRAPPERS or program == "su":
             break
         rest = _after_options(rest[1:], _WRAPPERS[program])
         if program in _WITH_WORD and rest:
             rest.pop(0)
         if rest[:1] == ["-c"]:
-            return _without_wrappers(_without_redirections(shell_words(" ".join(rest[1:2]))))
+            return _first_command(" ".join(rest[1:2]))
     return rest
+
+
+def _first_command(text: str) -> list[str]:
+    """Return the words of the command that matters in *text*, which a shell runs."""
+    return next(iter(_commands(command_words(text))), [])
+
+
+def _text_of_command(words: list[str]) -> str | None:
+    """Return the value of -c or --command among *words*; None without it."""
+    for index, word in enumerate(words):
+        if word.startswith("--command="):
+            return word.partition("=")[2]
+        if word == "--command" or re.fullmatch(r"-[a-z]*c", word):
+            return next((text for text in words[index + 1 :] if not text.startswith("-")), "")
+    return None
 
 
 def _after_options(words: list[str], with_value: frozenset[str]) -> list[str]:
@@ -174,31 +218,53 @@ def _after_options(words: list[str], with_value: frozenset[str]) -> list[str]:
         option = rest.pop(0)
         if option == "--":
             break
-        if option in with_value and rest:
+        if _has_value_behind(option, with_value) and rest:
             rest.pop(0)
     return rest
 
 
+def _has_value_behind(option: str, with_value: frozenset[str]) -> bool:
+    """Tell whether the next word is the value of *option*, or of the last letter in -Eu."""
+    if option in with_value or option.startswith("--"):
+        return option in with_value
+    return f"-{option[-1]}" in with_value and not any(f"-{x}" in with_value for x in option[1:-1])
+
+
 def _parts(words: list[str]) -> list[str]:
     program, rest = _program(words), words[1:]
-    if _INTERPRETERS.fullmatch(program) and rest:
-        if "-c" in rest or any(re.fullmatch(r"-[a-z]*c", word) for word in rest[:2]):
-            script = next((word for word in rest if not word.startswith("-")), "")
-            return _telling_parts(script) if re.fullmatch(r"[a-z]*sh", program) else [program]
-        if "-m" in rest[:-1]:
-            index = rest.index("-m")
-            program, rest = rest[index + 1], rest[index + 2 :]
-        else:
-            scripts = [i for i, word in enumerate(rest) if not word.startswith("-")]
-            if scripts:
-                program, rest = PurePosixPath(rest[scripts[0]]).name, rest[scripts[0] + 1 :]
-    return [_SUFFIX.sub("", program), *_telling_argument(rest)]
+    if is_interpreter(program) and rest:
+        return _parts_of_script(program, rest)
+    return [_SUFFIX.sub("", program), *_telling_argument(program, rest)]
 
 
-def _telling_argument(words: list[str]) -> list[str]:
-    """Return the first of *words* that tells a command from others of its program, if any."""
+def _parts_of_script(program: str, words: list[str]) -> list[str]:
+    """Return the script that the interpreter *program* runs, and its first telling argument."""
+    kind, rest = program.rstrip("0123456789."), list(words)
+    is_shell = re.fullmatch(r"[a-z]*sh", program) is not None
+    while rest and rest[0].startswith(("-", "+")):
+        option = rest.pop(0)
+        if is_shell and re.fullmatch(r"-[a-z]*c", option):
+            return _telling_parts(next((word for word in rest if not word.startswith("-")), ""))
+        if _CODE.fullmatch(f"{kind} {option}"):
+            return [program]
+        if option == "-m" and rest:
+            return [rest[0], *_telling_argument(program, rest[1:])]
+        if option in _SCRIPT_OPTIONS.get(kind, ()) and rest:
+            rest.pop(0)
+    if not rest:
+        return [program]
+    script = PurePosixPath(rest[0]).name or rest[0]
+    return [_SUFFIX.sub("", script), *_telling_argument(script, rest[1:])]
+
+
+def _telling_argument(program: str, words: list[str]) -> list[str]:
+    """Return the first of *words* that tells a command from others of *program*, if any."""
+    if program in ("curl", "wget"):
+        # POST and a file may come first.
+        words = [word for word in words if "://" in word] or words
     for word in words:
-        if word.startswith("-") or not re.search(r"[a-z]", word, re.IGNORECASE):
+        has_letter = re.search(r"[a-z]", word, re.IGNORECASE)
+        if word.startswith("-") or word == "/dev/null" or not has_letter:
             continue
         return [_argument_text(word)]
     return []

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jobs_app.jobs.importers.command_names import shell_words
 from jobs_app.jobs.importers.crontab_variables import NOT_PASSED
+from jobs_app.jobs.importers.shell_words import shell_words
 
 #: The shell that cron and the task `shell` use by default.
 SHELL = "/bin/sh"
