@@ -9,7 +9,7 @@ from jobs_app.cli.client import Json, connect
 from jobs_app.core import clock
 from jobs_app.core.text import rfc3339
 from jobs_app.schedules import timezones
-from jobs_app.schedules.typed_time import TypedTime, instant_of
+from jobs_app.schedules.typed_time import TypedTime, instant_of, skipped_note
 
 #: Keys of what a command knows: the zone of the server, and that of the answer.
 _SERVER, _SHOWN = f"{__name__}.server", f"{__name__}.shown"
@@ -64,14 +64,17 @@ def shown_zone() -> tzinfo | None:
 def api_time(typed: TypedTime, zone_name: str | None, *, is_ahead: bool) -> str:
     """Return the instant that was typed, as the API takes it.
 
-    It is read in the zone *zone_name*, else in that of the server. Raises UsageError.
+    It is read in the zone *zone_name*, else in that of the server. Raises UsageError. A local
+    time that the clock skips has a note on standard error.
     """
-    zone: tzinfo | None = zone_named(zone_name) if zone_name else None
+    zone = zone_named(zone_name) if zone_name else None
     if zone is None and typed.needs_zone:
         zone = server_zone()
     try:
         instant = instant_of(typed, at=clock.now(), zone=zone, is_ahead=is_ahead)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if zone is not None and (note := skipped_note(typed, instant, zone)):
+        click.echo(f"Note: {note}", err=True)
     # A duration from now is not typed to the microsecond.
     return rfc3339(instant if typed.shift is None else instant.replace(microsecond=0))

@@ -159,6 +159,18 @@ def _instant(typed: TypedTime, at: datetime, zone: tzinfo | None, *, is_ahead: b
     return instant
 
 
+def skipped_note(typed: TypedTime, instant: datetime, zone: ZoneInfo) -> str:
+    """Return a sentence if the clock of *zone* skips what was typed, which became *instant*.
+
+    Else return "".
+    """
+    local = instant.astimezone(zone)
+    clock = typed.clock or time()
+    if not typed.needs_zone or clock == local.time():
+        return ""
+    return f"The clock of {zone.key} skips {clock:%H:%M} that day: {local:%Y-%m-%d %H:%M} is meant."
+
+
 def real_instant(local: datetime, zone: tzinfo | None) -> datetime:
     """Return the instant, in UTC, of the naive *local* in *zone*, or in the zone of the machine.
 

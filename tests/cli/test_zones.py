@@ -50,6 +50,32 @@ def test_a_time_of_a_new_job_is_read_in_its_zone_or_that_of_the_server(
     assert sent["schedule"][field] == instant
 
 
+@pytest.mark.parametrize(
+    "typed, note",
+    [
+        (
+            "2027-03-28 02:30",
+            "Note: The clock of Europe/Paris skips 02:30 that day: 2027-03-28 03:00 is meant.\n",
+        ),
+        ("2027-03-28 03:30", ""),
+        ("2027-10-31 02:30", ""),
+        ("2027-03-28T02:30:00Z", ""),
+        ("2027-03-28", ""),
+    ],
+)
+def test_a_time_that_the_clock_skips_has_a_note(
+    server: CannedServer, run: Run, typed: str, note: str
+) -> None:
+    server.on("POST", "/jobs", Canned(a_job(), 201))
+
+    with time_machine.travel(NOW, tick=False):
+        options = ("--at", typed, "--timezone", "Europe/Paris")
+        result = run("job", "create", "hello", "--command", "date", *options)
+
+    assert result.exit_code == 0
+    assert result.stderr == note
+
+
 def test_an_edit_reads_times_in_the_zone_of_the_job(server: CannedServer, run: Run) -> None:
     server.on("GET", "/jobs/hello", Canned(TOKYO, headers={"ETag": '"3"'}))
     server.on("PATCH", "/jobs/hello", Canned(TOKYO))

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobs_app.schedules.typed_time import instant_of, named, parse, real_instant
+from jobs_app.schedules.typed_time import instant_of, named, parse, real_instant, skipped_note
 
 PARIS = ZoneInfo("Europe/Paris")
 #: 09:30 in Paris.
@@ -146,6 +146,27 @@ def test_the_last_second_of_all_years_is_read(zone: ZoneInfo | None) -> None:
     last = datetime.fromisoformat("9999-12-31 23:59:59")
 
     assert real_instant(last, zone).isoformat().startswith("9999-12-31T2")
+
+
+@pytest.mark.parametrize(
+    "text, zone, note",
+    [
+        ("2027-03-28 02:30", PARIS, "Europe/Paris skips 02:30 that day: 2027-03-28 03:00 is meant"),
+        ("2026-04-24", ZoneInfo("Africa/Cairo"), "skips 00:00 that day: 2026-04-24 01:00 is meant"),
+        ("2027-10-31 02:30", PARIS, None),
+        ("2027-03-28 03:00", PARIS, None),
+        ("2027-03-28", PARIS, None),
+        ("2027-03-28T02:30Z", PARIS, None),
+        ("now", PARIS, None),
+    ],
+)
+def test_a_skipped_time_has_a_note(text: str, zone: ZoneInfo, note: str | None) -> None:
+    typed = parse(text)
+
+    sentence = skipped_note(typed, instant_of(typed, at=NOW, zone=zone, is_ahead=True), zone)
+
+    assert (sentence != "") == (note is not None)
+    assert note is None or note in sentence
 
 
 def test_an_instant_is_named_with_its_zone() -> None:
