@@ -33,6 +33,11 @@ SENT_RESULTS = (
     "A run sends its task to your workers. With --results-from it waits for the task and takes a"
     " slot meanwhile; without, it succeeds when the broker has the message."
 )
+SENT_TO_DEFAULT = (
+    "An entry without a queue is sent to the queue celery: task_default_queue and task_routes of"
+    " your application are not stored there. If they name another queue: jobs-app job edit NAME"
+    " --arg queue=QUEUE"
+)
 
 like_beat_option = click.option(
     "--like-beat", is_flag=True, help="No time limit, and runs may overlap."
@@ -145,7 +150,7 @@ def import_modules(
         "is_typed": timezone is not None,
         "tags": tags,
     }
-    run_import(sources, defaults, general_differences(sources), **flags)
+    run_import(sources, defaults, general_differences(sources, has_routes=True), **flags)
 
 
 def _read(modules: Sequence[str]) -> "list[BeatApp]":
@@ -197,8 +202,11 @@ def _read_json(file: str) -> "list[BeatApp]":
     return apps
 
 
-def general_differences(sources: Sequence[Source]) -> list[str]:
-    """Return what differs from beat for all of its periodic tasks of the kinds in *sources*."""
+def general_differences(sources: Sequence[Source], *, has_routes: bool = False) -> list[str]:
+    """Return what differs from beat for all of its periodic tasks of the kinds in *sources*.
+
+    With *has_routes* the source knows the queues that its application gives to tasks.
+    """
     # Late, as above.
     from jobs_app.jobs.importers.periodic_entry import CELERY_TASK
 
@@ -207,8 +215,11 @@ def general_differences(sources: Sequence[Source]) -> list[str]:
     has_zone = any("cron" in draft.schedule and draft.timezone != "UTC" for draft in drafts)
     chosen = ((True, AFTER_OUTAGE), (has_interval, INTERVALS), (has_zone, CLOCK_CHANGES))
     is_sent = any(draft.task == CELERY_TASK for draft in drafts)
-    results = SENT_RESULTS if is_sent else RESULTS
-    return [*(sentence for applies, sentence in chosen if applies), results]
+    has_default = not has_routes and any(
+        draft.task == CELERY_TASK and "queue" not in draft.kwargs for draft in drafts
+    )
+    results = [SENT_RESULTS if is_sent else RESULTS, *[SENT_TO_DEFAULT] * has_default]
+    return [*(sentence for applies, sentence in chosen if applies), *results]
 
 
 def _sentence(error: Exception, modules: Sequence[str]) -> str:

@@ -93,6 +93,23 @@ def schedule_json(value: Any) -> Any:
     return {"type": "other", "class": name}
 
 
+def queue_of(app: Any, task: str, entry: Any) -> Any:
+    """Return the queue that beat sends an entry to, by its options, its task and the settings.
+
+    None if they give none that can be read: `task_routes` may call functions of the user.
+    """
+    try:
+        options = dict(entry.get("options") or {})
+        queue = options.get("queue") or getattr(app.tasks.get(task), "queue", None)
+        if queue:
+            return str(getattr(queue, "name", queue))
+        args, kwargs = entry.get("args") or (), entry.get("kwargs") or {}
+        queue = app.amqp.router.route(options, task, args, kwargs).get("queue")
+        return None if queue is None else str(getattr(queue, "name", queue))
+    except Exception:  # noqa: BLE001  # user code
+        return None
+
+
 def entry_json(entry: Any, app: Any) -> Any:
     """Return an item of beat_schedule as JSON."""
     if isinstance(entry, ScheduleEntry):
@@ -107,6 +124,7 @@ def entry_json(entry: Any, app: Any) -> Any:
         "options": plain(dict(entry.get("options") or {}), is_text=True),
         "schedule": None,
     }
+    made["queue"] = queue_of(app, made["task"], entry)
     given = entry.get("schedule")
     if given is not None:
         try:

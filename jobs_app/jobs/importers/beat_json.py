@@ -78,7 +78,10 @@ def _entry(name: str, fields: Any, app: Celery, at: datetime) -> PeriodicEntry:
         if not made.left_out:
             made.refuse(refusal)
         return made
-    return entry_of(name, {**fields, "schedule": beat_schedule}, owner, at=at)
+    made = entry_of(name, {**fields, "schedule": beat_schedule}, owner, at=at)
+    # The routes of the application are known where the script ran, and nowhere else.
+    made.queue_there = None if made.problem or made.left_out else fields.get("queue")
+    return made
 
 
 def _owner(value: Any, app: Celery) -> Celery:

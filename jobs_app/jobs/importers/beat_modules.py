@@ -17,6 +17,7 @@ from celery.beat import ScheduleEntry
 from celery.schedules import crontab, maybe_schedule
 
 from jobs_app.core.text import shortened
+from jobs_app.jobs.importers.beat_dump import queue_of
 from jobs_app.jobs.importers.beat_schedules import timing_of, zone_of
 from jobs_app.jobs.importers.drafts import Refused
 from jobs_app.jobs.importers.periodic_entry import PeriodicEntry, follow_options
@@ -183,6 +184,7 @@ def _fill_in(made: PeriodicEntry, entry: Mapping[str, Any], app: Celery, at: dat
     made.timing = timing_of(beat_schedule, at=at)
     made.differences += made.timing.differences
     follow_options(made, entry.get("options") or {})
+    made.queue_there = queue_of(app, made.task, entry)
     deadline = app.conf.beat_cron_starting_deadline
     if isinstance(beat_schedule, crontab) and deadline is not None:
         # beat_cron_starting_deadline: a fire of a crontab that is later than this is left out.

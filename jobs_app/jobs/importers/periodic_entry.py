@@ -24,6 +24,8 @@ TASK_ADVICE = (
 
 #: The task that has workers elsewhere run a task.
 CELERY_TASK = "celery"
+#: The queue of that task if its arguments name none, as in Celery.
+DEFAULT_QUEUE = "celery"
 
 #: Options of a message that a run does not follow, and what helps.
 NOT_FOLLOWED = {
@@ -69,7 +71,8 @@ class PeriodicEntry:
     `fields` are other fields of the job, and `differences_here` those of a run that workers of
     jobs-app serve. An entry with a `problem` is refused. One with a
     `left_out` is no job of its owner. With `is_paused` a new job waits. `task_advice` helps if the
-    server does not have the task.
+    server does not have the task. `queue_there` is the queue of its messages by the
+    settings of its application, None if these are not known.
     """
 
     key: str
@@ -87,6 +90,7 @@ class PeriodicEntry:
     problem: str = ""
     advice: str = ""
     left_out: str = ""
+    queue_there: str | None = None
     task_advice: str = TASK_ADVICE
 
     def disable(self) -> None:
@@ -158,11 +162,16 @@ def _sent_to(workers: Workers, entry: PeriodicEntry) -> tuple[Json, Json]:
         "task": entry.task,
         "args": args or None,
         "kwargs": kwargs or None,
-        "queue": entry.fields.get("queue"),
+        "queue": entry.fields.get("queue") or _other_queue(entry),
         "result_backend": workers.result_backend,
         "priority": entry.fields.get("priority"),
     }
     return {name: value for name, value in named.items() if value is not None}, left
+
+
+def _other_queue(entry: PeriodicEntry) -> str | None:
+    """Return the queue of its application for *entry*, None if that is the default one."""
+    return entry.queue_there if entry.queue_there != DEFAULT_QUEUE else None
 
 
 def _plain_arguments(entry: PeriodicEntry) -> tuple[list[Any], Json]:

@@ -84,6 +84,8 @@ def test_entries_can_be_sent_to_the_workers_that_have_their_tasks(
     assert "REFUSED: The server has no task 'shop.sales'" in refused.stdout
     assert "--send-to SECRET" in refused.stdout
     assert "Created 1 job, changed 1" in sent.stdout
+    assert "sent to the queue celery" in sent.stdout
+    assert "sent to the queue celery" not in refused.stdout
     assert jobs(run)["nightly"]["kwargs"] == {
         "broker": "${secret:shop-broker}",
         "task": "shop.sales",

@@ -47,6 +47,8 @@ def raises():
 app = Celery("shop", set_as_current=False)
 app.conf.timezone = "Asia/Tokyo"
 app.conf.beat_cron_starting_deadline = 600
+app.conf.task_default_queue = "web"
+app.conf.task_routes = {"reports.*": {"queue": "reports"}}
 
 @app.task
 def work(x=1):
@@ -82,6 +84,7 @@ app.conf.beat_schedule = {
     "no-task": {"schedule": 60},
     "no-schedule": {"task": "beat_kinds.work"},
     "text": entry("hourly"),
+    "routed": {"task": "reports.sales", "schedule": 60},
     "nothing": 3,
     "celery.backend_cleanup": {"task": "celery.backend_cleanup", "schedule": crontab(0, 4)},
     "chain": {"task": "celery.chain", "schedule": 60},
@@ -153,6 +156,8 @@ def test_what_the_script_writes_is_read_as_if_the_module_were_imported(
     for app in (*read, *imported):
         app.entries[:] = [one for one in app.entries if one.key != "fails"]
     homes = {app.home: app for app in read}
+    queues = {one.key: one.queue_there for one in homes["beat_kinds"].entries}
+    assert (queues["routed"], queues["seconds"], queues["options"]) == ("reports", "web", "slow")
     assert homes.keys() == {app.home for app in imported}
     for app in imported:
         other, ours = homes[app.home], fields_of(app)

@@ -57,3 +57,28 @@ def test_the_deadline_of_beat_for_crontabs_is_followed() -> None:
 
     assert made.fields == {"catchup_window_seconds": 600, "starting_deadline_seconds": 60}
     assert interval.fields == {}
+
+
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")
+def test_an_entry_has_the_queue_that_its_application_gives_it() -> None:
+    app = Celery("routed", set_as_current=False)
+    app.conf.task_default_queue = "web"
+    app.conf.task_routes = {"reports.*": {"queue": "reports"}}
+    app.task(name="own", queue="pinned", shared=False)(schedule_of)
+
+    def queue_of(task: str, **fields: Any) -> str | None:
+        return entry_of("a", {"task": task, "schedule": 30, **fields}, app, at=AT).queue_there
+
+    assert queue_of("other") == "web"
+    assert queue_of("reports.sales") == "reports"
+    assert queue_of("own") == "pinned"
+    assert queue_of("other", options={"queue": "slow"}) == "slow"
+
+
+def test_routes_of_the_user_that_fail_leave_the_queue_unknown() -> None:
+    app = Celery("broken_routes", set_as_current=False)
+    app.conf.task_routes = [lambda *_, **__: 1 / 0]
+
+    made = entry_of("a", {"task": "t", "schedule": 30}, app, at=AT)
+
+    assert (made.queue_there, made.problem) == (None, "")

@@ -11,6 +11,7 @@ from jobs_app.jobs.importers.drafts import Draft, Refused
 from jobs_app.jobs.importers.periodic_entry import (
     PeriodicEntry,
     Timing,
+    Workers,
     draft_of,
     follow_options,
     plain_values,
@@ -106,3 +107,18 @@ def test_a_priority_that_jobs_do_not_have_is_named():
 def test_an_entry_that_starts_other_tasks_is_refused():
     with pytest.raises(Refused, match="Its option link starts other tasks"):
         follow_options(PeriodicEntry("a", "a"), {"link": [{"task": "b"}]})
+
+
+@pytest.mark.parametrize(
+    "there, own, queue",
+    [("web", None, "web"), ("web", "slow", "slow"), ("celery", None, None), (None, None, None)],
+)
+def test_a_sent_entry_goes_to_the_queue_that_its_application_gives_it(
+    there: str | None, own: str | None, queue: str | None
+) -> None:
+    entry = PeriodicEntry("a", "a", "t", timing=DAILY, queue_there=there)
+    follow_options(entry, {"queue": own})
+
+    draft = draft_of(entry, {}, prefix="", like_source={}, workers=Workers("${secret:broker}"))
+
+    assert draft.kwargs.get("queue") == queue
