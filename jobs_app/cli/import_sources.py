@@ -201,8 +201,12 @@ def _keep_edits(client: Client, item: Item, document: Json, defaults: Defaults) 
     kept = keep_edits(document, item.draft, present, imports, defaults)
     if kept != document:
         _plan_item(client, item, kept)
+    edits = [one for one in edits if set(one["changed"]) != {"observe"}]
+    if not edits:
+        # To let it run is what an import that observes is for.
+        return
     by = edits[0]["by"] or "somebody"
-    sentence = f"edited by {by}: what the {item.kind} has not changed since its import stays"
+    sentence = f"edited by {by}: that stays, except where the {item.kind} has changed since"
     item.note = "; ".join(filter(None, [item.note, sentence]))
 
 

@@ -291,7 +291,7 @@ def test_an_unchanged_entry_leaves_its_job_as_people_have_edited_it(
 
     line = entries(again)["Nightly report"]
     assert (line["action"], before["nightly-report"]["overlap_policy"]) == ("keep", "skip")
-    assert "what the entry has not changed since its import stays" in line["note"]
+    assert "that stays, except where the entry has changed since" in line["note"]
     assert changed["action"] == "change"
     assert (report["schedule"]["cron"], report["kwargs"]) == ("0 5 * * *", {"duration": 6})
     assert report["overlap_policy"] == "skip"
