@@ -113,14 +113,16 @@ def test_new_jobs_may_watch_first_and_those_that_run_already_stay_so(
     first = do("--yes", "--observe")
     watching = {name: job["observe"] for name, job in jobs(run).items()}
     run("job", "activate", "dump")
-    # To let it run is no edit that a report names.
-    assert "edited by" not in do("--dry-run", "--observe").stdout
+    crontab.write_text(CRONTAB.replace("30 2 * * *", "31 2 * * *"))
+    moved = do("--dry-run", "--observe", "--json")
     crontab.write_text(CRONTAB + "5 5 * * * /opt/new\n")
     do("--yes", "--observe")
     do("--yes")
 
     assert watching == dict.fromkeys(["dump", "cat", "cat-2", "tunnel"], True)
     assert "it is observed, not run" in first.stdout
+    # To let it run is no edit that a report names.
+    assert (actions(moved)[6], "edited by" in moved.stdout) == ("change", False)
     assert "jobs-app job activate --all-observing" in first.stderr
     after = {name: job["observe"] for name, job in jobs(run).items()}
     assert after == watching | {"dump": False, "new": True}
